@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+#   make             dist/rkt, one executable          make test   installs what is missing, runs everything
+#   make quickstart  a signed image runs, step by step  make ok     lint, types, dead code, unit tests
+#   make bench       speed and size beside the peers    make install PREFIX=/usr/local DESTDIR=
+#   make deps        what building and testing need     make check-reproducible, make clean, make uninstall
+
+VERSION := $(shell sed -n 's/^  "version": "\(.*\)",/\1/p' package.json)
+# A source archive has no git: say `make COMMIT=...` there.
+COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+PREFIX := /usr/local
+DESTDIR :=
+BUN := node_modules/.bin/bun
+SOURCES := $(shell find src -name '*.ts' ! -name '*.test.ts') package.json tsconfig.json
+
+.DELETE_ON_ERROR:
+.PHONY: all deps quickstart test ok lint types unused unit bench stage1 man install uninstall \
+	check-reproducible clean
+
+all: dist/rkt dist/lib/appc.js
+
+deps:
+	@scripts/install-deps scripts/debian-packages.txt
+
+# The C program decides by itself whether it is up to date; the sub-make keeps its file's time if so.
+stage1:
+	@$(MAKE) --no-print-directory -C stage1
+
+build/stage1: stage1
+	@:
+
+build/commit: FORCE
+	@mkdir -p build && echo '$(VERSION) $(COMMIT)' | cmp -s - $@ || echo '$(VERSION) $(COMMIT)' > $@
+FORCE:
+
+# Bun puts the name of the output into the executable, but no path, no time: the same source gives the
+# same bytes. The two --no-compile-autoload flags keep a root-run rkt from reading .env and bunfig.toml
+# of whatever directory it is started in.
+dist/rkt: $(SOURCES) build/stage1 build/commit | $(BUN)
+	@mkdir -p dist
+	$(BUN) build --compile --minify --bytecode --format=esm \
+		--no-compile-autoload-dotenv --no-compile-autoload-bunfig \
+		--define RKT_VERSION='"$(VERSION)"' --define RKT_COMMIT='"$(COMMIT)"' \
+		src/main.ts --outfile $@
+
+$(BUN):
+	@scripts/install-deps scripts/debian-packages.txt
+
+# The App Container types as a library for other programs, also under Node.
+dist/lib/appc.js: $(SOURCES) | $(BUN)
+	$(BUN) build --target=node --format=esm src/appc/index.ts --outfile $@
+
+quickstart: deps
+	@$(MAKE) --no-print-directory dist/rkt
+	@scripts/quickstart
+
+test: deps
+	@$(MAKE) --no-print-directory dist/rkt
+	@$(BUN) scripts/test.ts $(ONLY)
+
+ok: lint types unused unit
+
+lint: | $(BUN)
+	$(BUN) node_modules/@biomejs/biome/bin/biome check --error-on-warnings
+	$(BUN) scripts/check-style.ts
+	$(BUN) scripts/check-docs.ts
+
+types: | $(BUN)
+	$(BUN) node_modules/typescript/bin/tsc
+
+unused: | $(BUN)
+	$(BUN) node_modules/knip/bin/knip.js
+
+unit: | $(BUN)
+	$(BUN) test src
+
+bench: deps
+	@scripts/install-deps bench/debian-packages.txt --debian-only
+	@$(MAKE) --no-print-directory dist/rkt
+	@$(BUN) bench/main.ts $(ONLY)
+
+install: dist/rkt man
+	install -D -m 0755 dist/rkt $(DESTDIR)$(PREFIX)/bin/rkt
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 0644 build/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
+	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	dist/rkt completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/rkt
+
+man: dist/rkt
+	$(BUN) scripts/man.ts build/man
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/rkt $(DESTDIR)$(PREFIX)/share/man/man1/rkt.1 \
+		$(DESTDIR)$(PREFIX)/share/man/man1/rkt-*.1 \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/rkt
+
+check-reproducible: deps
+	@scripts/check-reproducible
+
+clean:
+	rm -rf build dist coverage

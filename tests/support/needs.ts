@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a test needs of the machine. A test that cannot run here is skipped with its reason on a line
+// `skip: REASON`; scripts/test.ts counts it and fails in CI when it is not one that CI expects.
+import { test } from "bun:test";
+import { existsSync, readFileSync } from "node:fs";
+
+const WAYS = {
+  root: () => process.getuid?.() === 0 || "not running as root",
+  overlay: () =>
+    /\toverlay$/m.test(readFileSync("/proc/filesystems", "utf8")) || "the kernel has no overlay",
+  /** scripts/sandbox made this process's mount and network namespaces. */
+  sandbox: () => process.env["RKT_SANDBOX"] === "1" || "not started by scripts/sandbox",
+  busybox: () => existsSync("/bin/busybox") || "/bin/busybox is missing",
+  strace: () => Bun.which("strace") !== null || "strace is missing",
+  cgroup2: () =>
+    /- cgroup2 /.test(readFileSync("/proc/self/mountinfo", "utf8")) || "cgroup2 is not mounted",
+} as const;
+
+export type Need = keyof typeof WAYS;
+
+const memo = new Map<Need, true | string>();
+const printed = new Set<string>();
+
+/** `test`, or `test.skip` with the reason printed when the machine lacks something. */
+export function needs(...list: readonly Need[]): typeof test {
+  for (const need of list) {
+    let answer = memo.get(need);
+    if (answer === undefined) {
+      answer = WAYS[need]();
+      memo.set(need, answer);
+    }
+    if (answer === true) continue;
+    if (!printed.has(answer)) console.error(`skip: ${answer}`);
+    printed.add(answer);
+    return test.skip as typeof test;
+  }
+  return test;
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// A small tar writer for tests. It writes whatever it is told, hostile or broken, and shares no code
+// with src/tar, so that a mistake there is not made twice.
+
+export interface TarItem {
+  readonly name: string;
+  readonly type?: "file" | "dir" | "symlink" | "link" | "char" | "block" | "fifo" | string;
+  readonly content?: string | Uint8Array;
+  readonly mode?: number;
+  readonly uid?: number;
+  readonly gid?: number;
+  readonly mtime?: number;
+  readonly link?: string;
+  readonly major?: number;
+  readonly minor?: number;
+  /** PAX records for this entry. */
+  readonly pax?: Readonly<Record<string, string>>;
+  /** Says another size in the header than the content has. */
+  readonly claimedSize?: number;
+  /** A wrong header checksum. */
+  readonly badChecksum?: boolean;
+}
+
+const TYPES: Readonly<Record<string, string>> = {
+  file: "0",
+  link: "1",
+  symlink: "2",
+  char: "3",
+  block: "4",
+  dir: "5",
+  fifo: "6",
+};
+
+function header(item: TarItem, type: string, size: number): Buffer {
+  const block = Buffer.alloc(512);
+  const octal = (value: number, offset: number, length: number): void => {
+    // Base-256 where octal digits do not suffice, as GNU tar writes it.
+    if (value < 8 ** (length - 1)) {
+      block.write(`${value.toString(8).padStart(length - 1, "0")}\0`, offset, "latin1");
+      return;
+    }
+    block.writeBigUInt64BE(BigInt(value), offset + length - 8);
+    block[offset] = 0x80;
+  };
+  block.write(item.name, 0, 100, "utf8");
+  octal(item.mode ?? (type === "5" ? 0o755 : 0o644), 100, 8);
+  octal(item.uid ?? 0, 108, 8);
+  octal(item.gid ?? 0, 116, 8);
+  octal(size, 124, 12);
+  octal(item.mtime ?? 1_400_000_000, 136, 12);
+  block.write("        ", 148, "latin1");
+  block.write(type, 156, 1, "latin1");
+  block.write(item.link ?? "", 157, 100, "utf8");
+  block.write("ustar\x0000", 257, "latin1");
+  if (item.major !== undefined) octal(item.major, 329, 8);
+  if (item.minor !== undefined) octal(item.minor, 337, 8);
+  let sum = 0;
+  for (const byte of block) sum += byte;
+  if (item.badChecksum) sum += 1;
+  block.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148, "latin1");
+  return block;
+}
+
+function padded(data: Uint8Array): Buffer[] {
+  const rest = data.length % 512;
+  return rest === 0 ? [Buffer.from(data)] : [Buffer.from(data), Buffer.alloc(512 - rest)];
+}
+
+function paxRecords(records: Readonly<Record<string, string>>): Buffer {
+  const lines = Object.entries(records).map(([key, value]) => {
+    const body = Buffer.byteLength(` ${key}=${value}\n`);
+    let length = body + 1;
+    while (String(length).length + body !== length) length = String(length).length + body;
+    return `${length} ${key}=${value}\n`;
+  });
+  return Buffer.from(lines.join(""));
+}
+
+export function tarBytes(items: readonly TarItem[], options: { end?: boolean } = {}): Buffer {
+  const blocks: Buffer[] = [];
+  for (const item of items) {
+    const content = Buffer.from((item.content ?? "") as string);
+    const pax: Record<string, string> = { ...item.pax };
+    if (Buffer.byteLength(item.name) > 100 && pax["path"] === undefined) pax["path"] = item.name;
+    if (Buffer.byteLength(item.link ?? "") > 100) pax["linkpath"] = item.link ?? "";
+    if (Object.keys(pax).length > 0) {
+      const records = paxRecords(pax);
+      blocks.push(header({ name: "PaxHeaders/x" }, "x", records.length), ...padded(records));
+    }
+    const type = TYPES[item.type ?? "file"] ?? item.type ?? "0";
+    blocks.push(header(item, type, item.claimedSize ?? content.length), ...padded(content));
+  }
+  if (options.end !== false) blocks.push(Buffer.alloc(1024));
+  return Buffer.concat(blocks);
+}
