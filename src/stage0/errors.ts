@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+import { RktError } from "../lib/errors.ts";
+
+export type Stage0ErrorCode =
+  | "POD_STATE"
+  | "APP_SELECTION"
+  | "NETWORK_UNSUPPORTED"
+  | "OVERLAY_UNSUPPORTED"
+  | "IMAGE_UNUSABLE"
+  | "EXPORT"
+  | "TIMEOUT"
+  | "UUID_FILE";
+
+export class Stage0Error extends RktError<Stage0ErrorCode> {}

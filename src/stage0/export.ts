@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+// `rkt export`: the root file system of an app that ended, as a new ACI (rkt-cli §5.12). An overlay is
+// looked at in a mount namespace of our own, so nothing is mounted on the host even if we are killed.
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  unlinkSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
+import { extname, join } from "node:path";
+import { gzipSync } from "node:zlib";
+import { isErrno } from "../lib/errors.ts";
+import { quote } from "../lib/text.ts";
+import type { PodRef } from "../pod/directory.ts";
+import { POD_FILES, readPodManifest } from "../pod/read.ts";
+import { canExport } from "../pod/state.ts";
+import { mountPointsBelow, unmount } from "../sys/mounts.ts";
+import { leaveMountNamespace, mountOverlayReadOnly } from "../sys/private-mounts.ts";
+import { buildAci } from "../tar/aci.ts";
+import { Stage0Error } from "./errors.ts";
+import { selectApp } from "./select-app.ts";
+
+export interface ExportOptions {
+  readonly dataDir: string;
+  readonly app: string | undefined;
+  readonly output: string;
+  readonly overwrite: boolean;
+}
+
+/** Refuses what can be refused without looking at the pod. */
+export function checkExportTarget(output: string): void {
+  if (extname(output) !== ".aci") {
+    throw new Stage0Error("EXPORT", `extension must be .aci (given ${output})`);
+  }
+}
+
+/** Writes OUTPUT whole or not at all. */
+export function exportPod(pod: PodRef, options: ExportOptions): void {
+  checkExportTarget(options.output);
+  if (!canExport(pod.state)) {
+    throw new Stage0Error("EXPORT", "pod is not exited. Only exited pods can be exported", {
+      details: { state: pod.state },
+    });
+  }
+  const app = selectApp(readPodManifest(pod), options.app, "export");
+  if (!options.overwrite && existsSync(options.output)) {
+    throw new Stage0Error("EXPORT", "error building aci: target file exists (try --overwrite)");
+  }
+  const stage2 = join(pod.path, POD_FILES.stage2, app.name);
+  if (existsSync(join(pod.path, POD_FILES.overlayPrepared))) {
+    exportOverlay(pod, { ...options, app: app.name });
+  } else {
+    if (mountPointsBelow(realpathSync(stage2)).length > 0) {
+      throw new Stage0Error(
+        "EXPORT",
+        "pod has remaining mountpoints. Only pods using overlayfs or with no mountpoints can be exported",
+      );
+    }
+    writeAci(stage2, options.output);
+  }
+}
+
+function exportOverlay(pod: PodRef, options: ExportOptions & { readonly app: string }): void {
+  const info = join(pod.path, POD_FILES.appsInfo, options.app);
+  const tree = readFileSync(join(info, "treeStoreID"), "utf8").trim();
+  const lower = join(options.dataDir, "cas", "tree", tree, "rootfs");
+  if (!existsSync(lower)) {
+    throw new Stage0Error(
+      "EXPORT",
+      `cannot export pod "${pod.uuid}": its image is no longer rendered in the store`,
+      { remedy: "fetch the image again" },
+    );
+  }
+  const upper = join(pod.path, "overlay", tree, "upper", options.app);
+  const layout = mkdtempSync(join(options.dataDir, "tmp", "export-"));
+  const rootfs = join(layout, "rootfs");
+  try {
+    mkdirSync(rootfs, { mode: 0o755 });
+    writeFileSync(join(layout, "manifest"), readFileSync(join(info, "manifest")));
+    leaveMountNamespace();
+    mountOverlayReadOnly([realpathSync(upper), realpathSync(lower)], rootfs);
+    try {
+      writeAci(layout, options.output);
+    } finally {
+      unmount(rootfs);
+    }
+  } finally {
+    // Never recursively: should the unmount have failed, the layers must not be emptied through it.
+    rmSync(join(layout, "manifest"), { force: true });
+    rmdirSync(rootfs);
+    rmdirSync(layout);
+  }
+}
+
+/** Bytes per gzip member. Members are independent, so memory stays constant without a stream. */
+const MEMBER = 4 * 1024 * 1024;
+
+function writeAci(layout: string, output: string): void {
+  const temporary = `${output}.${process.pid}.tmp`;
+  const fd = openSync(temporary, "wx", 0o644);
+  try {
+    try {
+      let parts: Uint8Array[] = [];
+      let size = 0;
+      const flush = () => {
+        if (size === 0) return;
+        const packed = gzipSync(Buffer.concat(parts));
+        let at = 0;
+        while (at < packed.length) at += writeSync(fd, packed, at);
+        parts = [];
+        size = 0;
+      };
+      buildAci(
+        layout,
+        (chunk) => {
+          parts.push(Uint8Array.from(chunk));
+          size += chunk.length;
+          if (size >= MEMBER) flush();
+        },
+        { ownerRoot: false },
+      );
+      flush();
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    renameSync(temporary, output);
+  } catch (error) {
+    try {
+      unlinkSync(temporary);
+    } catch (cleanup) {
+      if (!isErrno(cleanup, "ENOENT")) throw cleanup;
+    }
+    throw new Stage0Error("EXPORT", `error building aci: cannot write ${quote(output)}`, {
+      cause: error,
+    });
+  }
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+// `rkt gc` and `rkt rm`: pods move towards garbage and are deleted (rkt-cli §5.7–5.8). The steps are in
+// the order of the reference; each reports what it did, and one pod's failure does not stop the others.
+import { statSync } from "node:fs";
+import { formatDuration } from "../lib/duration.ts";
+import { isErrno } from "../lib/errors.ts";
+import type { Reporter } from "../lib/reporter.ts";
+import { deletePod } from "../pod/delete.ts";
+import { findPod, listPods, markGarbage, type PodRef } from "../pod/directory.ts";
+import type { PodState } from "../pod/state.ts";
+import { Stage0Error } from "./errors.ts";
+
+export interface GcOptions {
+  readonly dataDir: string;
+  /** Milliseconds that an exited pod stays after it was marked. */
+  readonly gracePeriod: number;
+  /** Milliseconds after which a prepared pod that nobody ran is garbage. */
+  readonly expirePrepared: number;
+  readonly markOnly: boolean;
+  readonly report: Reporter;
+  /** One line on stdout. */
+  readonly print: (line: string) => void;
+}
+
+/** Returns the pods that could not be deleted, with the reason. */
+export function collectPods(options: GcOptions): readonly { pod: PodRef; error: unknown }[] {
+  const { dataDir, report } = options;
+  for (const pod of listPods(dataDir, ["run"])) {
+    if (pod.state !== "exited") continue;
+    report.line("", `moving pod "${pod.uuid}" to garbage`);
+    markGarbage(dataDir, pod);
+  }
+  for (const pod of listPods(dataDir, ["prepare"])) {
+    if (pod.state !== "aborted prepare") continue;
+    report.line("", `moving failed prepare "${pod.uuid}" to garbage`);
+    markGarbage(dataDir, pod);
+  }
+  removeEmbryos(options);
+  if (options.markOnly) return [];
+
+  const now = Date.now();
+  for (const pod of listPods(dataDir, ["prepared"])) {
+    if (!isOlder(pod, now - options.expirePrepared)) continue;
+    report.line("", `moving expired prepared pod "${pod.uuid}" to garbage`);
+    markGarbage(dataDir, pod);
+  }
+  const failures: { pod: PodRef; error: unknown }[] = [];
+  const remove = (pod: PodRef) => {
+    try {
+      deletePod(pod);
+    } catch (error) {
+      failures.push({ pod, error });
+    }
+  };
+  for (const pod of listPods(dataDir, ["exited-garbage"])) {
+    if (pod.state !== "exited garbage") continue;
+    if (isOlder(pod, now - options.gracePeriod)) {
+      options.print(`Garbage collecting pod "${pod.uuid}"`);
+      remove(pod);
+    } else {
+      const grace = formatDuration(options.gracePeriod);
+      report.line("", `pod "${pod.uuid}" not removed: still within grace period (${grace})`);
+    }
+  }
+  for (const pod of listPods(dataDir, ["garbage"])) {
+    if (pod.state === "garbage") remove(pod);
+  }
+  return failures;
+}
+
+/** Marked (or prepared) at or before `time`, by the ctime of its directory. */
+function isOlder(pod: PodRef, time: number): boolean {
+  try {
+    return statSync(pod.path).ctimeMs <= time;
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return false;
+    throw error;
+  }
+}
+
+/** Age in milliseconds at which an unlocked embryo is one that a crash left. */
+const EMBRYO_AGE = 60_000;
+
+/** rkt left these for ever: an empty directory of a process that died between mkdir and rename. */
+function removeEmbryos({ dataDir }: GcOptions): void {
+  const old = Date.now() - EMBRYO_AGE;
+  for (const pod of listPods(dataDir, ["embryo"])) {
+    if (isOlder(pod, old)) markGarbage(dataDir, pod);
+  }
+}
+
+/** `rkt rm`: deletes one pod now, whatever its age; throws when it is in use. */
+export function removePod(dataDir: string, pod: PodRef): void {
+  const doing = IN_USE[pod.state];
+  if (doing !== undefined) {
+    throw new Stage0Error("POD_STATE", `pod "${pod.uuid}" is currently ${doing}`, {
+      details: { state: pod.state },
+    });
+  }
+  if (pod.directory === "exited-garbage" || pod.directory === "garbage") {
+    deletePod(pod);
+    return;
+  }
+  const marked = markGarbage(dataDir, pod);
+  if (marked !== undefined) {
+    deletePod(marked);
+    return;
+  }
+  // Somebody was faster: see what they made of it.
+  const now = findPod(dataDir, pod.uuid);
+  if (now !== undefined) removePod(dataDir, now);
+}
+
+const IN_USE: Readonly<Partial<Record<PodState, string>>> = {
+  running: "running",
+  embryo: "being prepared",
+  preparing: "being prepared",
+  deleting: "being deleted",
+  "exited deleting": "being deleted",
+};

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+// From images to a pod directory that only has to be started (rkt-cli §5.1, rkt-runtime §5). Everything
+// that can fail because of the user's words or an image fails before the pod is made; what fails later
+// removes the pod again.
+import {
+  chmodSync,
+  chownSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import {
+  type App,
+  type ImageKey,
+  type ImageManifest,
+  imageKey,
+  type PodManifest,
+  parsePodManifest,
+  serializeImageManifest,
+  serializePodManifest,
+} from "../appc/index.ts";
+import { type FetchContext, findImage } from "../fetch/index.ts";
+import { deletePod } from "../pod/delete.ts";
+import { createPod, ensurePodDirectories, type LockedPod, markGarbage } from "../pod/directory.ts";
+import { PodError } from "../pod/errors.ts";
+import {
+  type AppOverrides,
+  type AppSource,
+  generatePodManifest,
+  type PodOptions,
+} from "../pod/generate-manifest.ts";
+import { POD_FILES } from "../pod/read.ts";
+import { BUILTIN_STAGE1_MANIFEST } from "../stage1/manifest.ts";
+import { lockFile } from "../sys/lock.ts";
+import { Stage0Error } from "./errors.ts";
+
+export interface AppRequest {
+  /** As on the command line: hash, name, URL or path. */
+  readonly image: string;
+  /** A local file with the detached signature. */
+  readonly signature?: string | undefined;
+  readonly overrides: AppOverrides;
+}
+
+export type PodSource =
+  | { readonly kind: "images"; readonly apps: readonly AppRequest[]; readonly options: PodOptions }
+  /** --pod-manifest: stored byte for byte; its images must be in the store. */
+  | { readonly kind: "manifest"; readonly file: string };
+
+export interface PrepareRequest {
+  readonly source: PodSource;
+  readonly overlay: boolean;
+  /** Called with the UUID as soon as there is one, before anything is prepared. */
+  readonly onCreated?: (uuid: string) => void;
+}
+
+export interface PrepareContext {
+  readonly dataDir: string;
+  readonly fetch: FetchContext;
+}
+
+/** One app of the pod with its image and the app section that counts. */
+export interface PreparedApp {
+  readonly name: string;
+  readonly key: ImageKey;
+  readonly image: ImageManifest;
+  readonly app: App;
+}
+
+export interface PreparedPod {
+  readonly pod: LockedPod;
+  readonly manifest: PodManifest;
+  readonly apps: readonly PreparedApp[];
+}
+
+/** Fetches what is missing and makes the pod, `preparing`, with its lock held. */
+export async function preparePod(
+  request: PrepareRequest,
+  context: PrepareContext,
+): Promise<PreparedPod> {
+  const { manifest, bytes, apps } = await resolveSource(request.source, context);
+  ensurePodDirectories(context.dataDir);
+  const pod = createPod(context.dataDir);
+  try {
+    request.onCreated?.(pod.uuid);
+    using _lock = lockFile(join(context.dataDir, "locks", "prepareLock"), "shared");
+    await writePod(pod, { request, context, manifest, bytes, apps });
+    return { pod, manifest, apps };
+  } catch (error) {
+    discard(context.dataDir, pod);
+    throw error;
+  }
+}
+
+/** Removes a pod that could not be prepared: nothing is left behind. */
+export function discard(dataDir: string, pod: LockedPod): void {
+  pod[Symbol.dispose]();
+  const marked = markGarbage(dataDir, {
+    uuid: pod.uuid,
+    directory: "prepare",
+    path: pod.path,
+    state: "aborted prepare",
+  });
+  if (marked !== undefined) deletePod(marked);
+}
+
+interface ResolvedSource {
+  readonly manifest: PodManifest;
+  readonly bytes: Uint8Array | string;
+  readonly apps: readonly PreparedApp[];
+}
+
+async function resolveSource(source: PodSource, context: PrepareContext): Promise<ResolvedSource> {
+  if (source.kind === "manifest") return resolveManifest(source.file, context);
+  const sources: AppSource[] = [];
+  for (const { image, signature, overrides } of source.apps) {
+    const key = await findImage(image, context.fetch, signature === undefined ? {} : { signature });
+    sources.push({ overrides, key, manifest: context.fetch.store.manifest(key) });
+  }
+  const manifest = generatePodManifest(sources, source.options);
+  const apps = manifest.apps.map((app, i) => {
+    const image = sources[i];
+    if (image === undefined || app.app === undefined) throw new Error("an app without an image");
+    return { name: app.name, key: image.key, image: image.manifest, app: app.app };
+  });
+  return { manifest, bytes: serializePodManifest(manifest), apps };
+}
+
+const MAX_POD_MANIFEST = 16 * 1024 * 1024;
+
+function resolveManifest(file: string, { fetch }: PrepareContext): ResolvedSource {
+  if (statSync(file).size > MAX_POD_MANIFEST) {
+    throw new PodError("POD_MANIFEST", `pod manifest ${JSON.stringify(file)} is too large`);
+  }
+  const bytes = readFileSync(file);
+  const manifest = parsePodManifest(bytes);
+  if (manifest.apps.length === 0) {
+    throw new PodError("POD_MANIFEST", "pod must contain at least one application");
+  }
+  const apps = manifest.apps.map(({ name, image, app }) => {
+    if (image.id === undefined) {
+      throw new PodError("POD_MANIFEST", `no image ID for app "${name}"`);
+    }
+    const key = fetch.store.resolveKey(imageKey(image.id));
+    const stored = fetch.store.manifest(key);
+    const effective = app ?? stored.app;
+    if (effective === undefined) {
+      throw new PodError(
+        "POD_MANIFEST",
+        `no app section in the pod manifest or the image manifest for app "${name}"`,
+      );
+    }
+    return { name, key, image: stored, app: effective };
+  });
+  return { manifest, bytes, apps };
+}
+
+async function writePod(
+  pod: LockedPod,
+  {
+    request,
+    context,
+    bytes,
+    apps,
+  }: ResolvedSource & { readonly request: PrepareRequest; readonly context: PrepareContext },
+): Promise<void> {
+  const at = (...names: string[]) => join(pod.path, ...names);
+  mkdirSync(at(POD_FILES.stage2), { recursive: true, mode: 0o750 });
+  mkdirSync(at(POD_FILES.status), { recursive: true, mode: 0o750 });
+  mkdirSync(at(POD_FILES.appsInfo), { mode: 0o750 });
+  mkdirSync(at(POD_FILES.logs), { mode: 0o750 });
+  writeFileSync(at(POD_FILES.stage1Manifest), BUILTIN_STAGE1_MANIFEST, { mode: 0o640 });
+  symlinkSync("native", at("flavor"));
+  for (const app of apps) {
+    const info = at(POD_FILES.appsInfo, app.name);
+    const stage2 = at(POD_FILES.stage2, app.name);
+    mkdirSync(info, { mode: 0o750 });
+    mkdirSync(stage2, { mode: 0o750 });
+    const manifest = serializeImageManifest(app.image);
+    writeFileSync(join(info, "manifest"), manifest, { mode: 0o640 });
+    writeFileSync(join(stage2, "manifest"), manifest, { mode: 0o640 });
+    if (request.overlay) {
+      const tree = await context.fetch.store.renderTree(app.key);
+      writeFileSync(join(info, "treeStoreID"), tree.id, { mode: 0o640 });
+      makeOverlay(at("overlay"), tree, app.name);
+      mkdirSync(join(stage2, "rootfs"), { mode: 0o750 });
+    } else {
+      await context.fetch.store.renderInto(app.key, stage2);
+    }
+  }
+  writeFileSync(at(POD_FILES.lock), "", { mode: 0o600 });
+  writeFileSync(at(POD_FILES.manifest), bytes, { mode: 0o640 });
+  writeFileSync(at(POD_FILES.created), "", { mode: 0o640 });
+  if (request.overlay) writeFileSync(at(POD_FILES.overlayPrepared), "", { mode: 0o640 });
+}
+
+/** overlay/TREE/{upper,work}/APP: the writable layer; its root looks like the image's. */
+function makeOverlay(
+  overlay: string,
+  tree: { readonly id: string; readonly rootfs: string },
+  app: string,
+): void {
+  const upper = join(overlay, tree.id, "upper");
+  const work = join(overlay, tree.id, "work");
+  for (const parent of [upper, work]) mkdirSync(parent, { recursive: true, mode: 0o750 });
+  mkdirSync(join(work, app), { mode: 0o750 });
+  const root = lstatSync(tree.rootfs);
+  const top = join(upper, app);
+  mkdirSync(top, { mode: 0o750 });
+  // Explicit, because of the setgid bit and group of the pods folder, and because of the umask.
+  chownSync(top, root.uid, root.gid);
+  chmodSync(top, root.mode & 0o7777);
+}
+
+/** Why overlay cannot be used here, or undefined when it can (rkt-runtime §5.1). */
+export function overlayProblem(filesystems: string, magic: number): string | undefined {
+  if (!filesystems.split("\n").includes("nodev\toverlay")) {
+    return "overlay entry not present in /proc/filesystems";
+  }
+  if (magic === 0x61756673) return "unsupported filesystem: aufs";
+  if (magic === 0x2fc12fc1) return "unsupported filesystem: zfs";
+  return undefined;
+}
+
+/** Checks that a network the user asked for can be had. */
+export function checkNetworks(networks: readonly string[]): "none" | "host" {
+  if (networks.includes("host")) return "host";
+  if (networks.includes("none")) return "none";
+  const name = networks[0] ?? "default";
+  throw new Stage0Error(
+    "NETWORK_UNSUPPORTED",
+    `network "${name}" is not available in this version`,
+    { remedy: "--net=none for a pod with loopback only, or --net=host for the host's network" },
+  );
+}
