@@ -71,7 +71,7 @@ unused: | $(BUN)
 	$(BUN) node_modules/knip/bin/knip.js
 
 unit: | $(BUN)
-	$(BUN) test src
+	$(BUN) test ./src ./scripts ./tests/support
 
 bench: deps
 	@scripts/install-deps bench/debian-packages.txt --debian-only
