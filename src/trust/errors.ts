@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// The failures of this folder. Every reason to refuse an image has its own code, because what the user
+// can do about it differs.
+import { RktError } from "../lib/errors.ts";
+
+export type TrustErrorCode =
+  /** No key that is trusted for the name made a signature. */
+  | "KEY_UNTRUSTED"
+  | "KEY_EXPIRED"
+  | "KEY_REVOKED"
+  /** The key is too short or of an algorithm that is no longer safe. */
+  | "KEY_WEAK"
+  /** The key's own signatures do not hold, or it may not sign. */
+  | "KEY_INVALID"
+  /** The bytes are not a public key. */
+  | "KEY_MALFORMED"
+  /** A private key where a public key belongs. */
+  | "KEY_PRIVATE"
+  /** A good signature by a trusted key, but of something else. */
+  | "SIGNATURE_INVALID"
+  /** There is no `.asc`; thrown by fetch. */
+  | "SIGNATURE_MISSING"
+  | "SIGNATURE_EXPIRED"
+  | "SIGNATURE_FUTURE"
+  | "SIGNATURE_HASH_WEAK"
+  /** Another kind of signature, version, algorithm or critical extension than we can check. */
+  | "SIGNATURE_UNSUPPORTED"
+  /** Broken armor or packets. */
+  | "SIGNATURE_MALFORMED"
+  /** The file holds no signature at all. */
+  | "SIGNATURE_NONE"
+  | "IMAGE_UNREADABLE"
+  | "KEYSTORE_UNREADABLE"
+  | "KEYSTORE_UNWRITABLE"
+  | "KEYSTORE_MISMATCH"
+  | "PREFIX_INVALID";
+
+export class TrustError extends RktError<TrustErrorCode> {}
+
+/** The two lines that rkt prints when a signature's maker is not trusted for a name. */
+export function signerHint(prefix: string): readonly [string, string] {
+  return [
+    "if you expected the signing key to change, try running:",
+    `    rkt trust --prefix "${prefix}"`,
+  ];
+}
