@@ -22,7 +22,7 @@ export class ManifestError extends RktError<ManifestErrorCode> {}
 /** The same error, known to have happened at `step` (a field name or a list index) of a document. */
 export function locate(error: unknown, step: string | number): unknown {
   if (!(error instanceof ManifestError)) return error;
-  const inner = error.details?.["path"];
+  const { path: inner } = error.details ?? {};
   const head = typeof step === "number" ? `[${step}]` : step;
   const separator = typeof inner === "string" && !inner.startsWith("[") ? "." : "";
   const path = `${head}${separator}${typeof inner === "string" ? inner : ""}`;
