@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// `rkt status` (rkt-cli §5.5).
+import { formatTime } from "../../lib/humanize.ts";
+import { describePod, viewPod } from "../../pod/describe.ts";
+import type { PodRef } from "../../pod/directory.ts";
+import { readAppStatuses, readPodProcesses } from "../../pod/read.ts";
+import { isAfterRun } from "../../pod/state.ts";
+import { waitForEnd, waitForReady } from "../../stage0/wait.ts";
+import type { Run } from "../command.ts";
+import type { STATUS_FLAGS } from "../flag-sets.ts";
+import { formatJson } from "../json.ts";
+import { onePod } from "../pod-arguments.ts";
+
+export const run: Run<typeof STATUS_FLAGS> = async ({ context, flags, args, usage }) => {
+  const dataDir = await context.dataDir();
+  let pod = onePod(dataDir, args, flags["uuid-file"]);
+  if (pod === undefined) return usage();
+  if (flags["wait-ready"] !== 0) {
+    pod = await waitForReady(dataDir, pod, timeout(flags["wait-ready"]));
+  }
+  if (flags.wait !== 0) pod = await waitForEnd(dataDir, pod, timeout(flags.wait));
+  const view = viewPod(pod);
+  if (flags.format !== "") {
+    context.out(`${formatJson(describePod(view), flags.format)}\n`);
+    return 0;
+  }
+  const lines = [`state=${pod.state}`];
+  if (view.created !== undefined) lines.push(`created=${formatTime(view.created)}`);
+  if (view.started !== undefined) lines.push(`started=${formatTime(view.started)}`);
+  if (pod.state === "running" || pod.state === "exited") {
+    const networks = view.networks.map(({ netName, ip }) => `${netName}:ip4=${ip}`);
+    lines.push(`networks=${networks.join(", ")}`);
+  }
+  if (pod.state === "running" || isAfterRun(pod.state)) lines.push(...processLines(pod));
+  context.out(`${lines.join("\n")}\n`);
+  return 0;
+};
+
+function timeout(flag: number): number | undefined {
+  return Number.isFinite(flag) ? flag : undefined;
+}
+
+function processLines(pod: PodRef): string[] {
+  const { init, supervisor } = readPodProcesses(pod);
+  const pid = init ?? supervisor;
+  const lines = pid === undefined ? [] : [`pid=${pid}`];
+  lines.push(`exited=${pod.state === "exited" || pod.state === "exited garbage"}`);
+  if (pod.state !== "running") {
+    for (const [app, status] of readAppStatuses(pod)) lines.push(`app-${app}=${status}`);
+  }
+  return lines;
+}
