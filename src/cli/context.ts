@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+// Everything a command may touch of the outside world, injected: a test gives its own Host and reads two
+// strings. Configuration, store and keystore are opened on first use only.
+import type { Config } from "../config/index.ts";
+import type { FetchContext } from "../fetch/index.ts";
+import { isErrno, RktError } from "../lib/errors.ts";
+import type { InsecureOptions } from "../lib/insecure-options.ts";
+import type { Reporter } from "../lib/reporter.ts";
+import { VERSION } from "../lib/version.ts";
+import type { Store } from "../store/index.ts";
+import type { Keystore } from "../trust/index.ts";
+import { makeReporter } from "./reporter.ts";
+
+/** The process that we run in. `main.ts` makes the real one, tests their own. */
+export interface Host {
+  /** Words after the program's name. */
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly cwd: string;
+  readonly euid: number;
+  isTTY(fd: 0 | 1 | 2): boolean;
+  /** Columns of the terminal on stderr; asked for only when there is one. */
+  columns(): number;
+  now(): Date;
+  /** Complete and synchronous: nothing is lost when the process ends or becomes another program. */
+  write(fd: 1 | 2, text: string | Uint8Array): void;
+  /** A line from the terminal, undefined at its end. */
+  readLine(): string | undefined;
+  realpath(path: string): string;
+}
+
+export interface Globals {
+  readonly debug: boolean;
+  /** As given or by default, absolute; `context.dataDir()` is the one to use. */
+  readonly dir: string;
+  readonly dirGiven: boolean;
+  readonly systemConfig: string;
+  readonly localConfig: string;
+  /** "" when not used. */
+  readonly userConfig: string;
+  readonly insecure: InsecureOptions;
+  readonly trustKeysFromHttps: boolean;
+}
+
+export interface Context {
+  readonly host: Host;
+  readonly env: Host["env"];
+  readonly cwd: string;
+  readonly euid: number;
+  readonly globals: Globals;
+  /** What stands before the colon in this command's messages. */
+  readonly commandName: string;
+  readonly reporter: Reporter;
+  isTTY(fd: 0 | 1 | 2): boolean;
+  now(): Date;
+  /** To stdout, as it is. */
+  out(text: string | Uint8Array): void;
+  /** To stderr, as it is; `reporter.line` is for messages. */
+  err(text: string): void;
+  config(): Promise<Config>;
+  dataDir(): Promise<string>;
+  store(): Promise<Store>;
+  /** Undefined with --insecure-options=image. */
+  keystore(): Promise<Keystore | undefined>;
+  fetchContext(options: {
+    readonly pullPolicy: string;
+    readonly dependencies: boolean;
+  }): Promise<FetchContext>;
+  /** Closes what was opened. */
+  close(): void;
+}
+
+function once<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => {
+    made ??= make();
+    return made;
+  };
+}
+
+export function makeContext(host: Host, globals: Globals, commandName: string): Context {
+  const reporter = makeReporter(host, { commandName, debug: globals.debug });
+  let opened: Store | undefined;
+
+  const config = once(async () => {
+    const { loadConfig } = await import("../config/index.ts");
+    return loadConfig({
+      system: globals.systemConfig,
+      local: globals.localConfig,
+      user: globals.userConfig === "" ? undefined : globals.userConfig,
+    });
+  });
+
+  const dataDir = once(async () => {
+    const configured = globals.dirGiven ? undefined : (await config()).paths.data;
+    return resolveLinks(host, configured ?? globals.dir);
+  });
+
+  const store = once(async () => {
+    const { openStore } = await import("../store/index.ts");
+    opened = openStore(await dataDir());
+    return opened;
+  });
+
+  const keystore = once(async () => {
+    if (globals.insecure.image) return undefined;
+    const { openKeystore } = await import("../trust/index.ts");
+    return openKeystore({
+      systemConfig: globals.systemConfig,
+      localConfig: globals.localConfig,
+    });
+  });
+
+  return {
+    host,
+    env: host.env,
+    cwd: host.cwd,
+    euid: host.euid,
+    globals,
+    commandName,
+    reporter,
+    isTTY: (fd) => host.isTTY(fd),
+    now: () => host.now(),
+    out: (text) => host.write(1, text),
+    err: (text) => host.write(2, text),
+    config,
+    dataDir,
+    store,
+    keystore,
+    async fetchContext({ pullPolicy, dependencies }) {
+      return {
+        store: await store(),
+        keystore: await keystore(),
+        config: await config(),
+        insecure: globals.insecure,
+        trustKeysFromHttps: globals.trustKeysFromHttps,
+        pullPolicy: pullPolicy === "never" || pullPolicy === "update" ? pullPolicy : "new",
+        dependencies,
+        version: VERSION,
+        report: reporter,
+      };
+    },
+    close() {
+      opened?.[Symbol.dispose]();
+      opened = undefined;
+    },
+  };
+}
+
+/** The directory behind symbolic links; one that is not there yet is taken as it is (rkt-cli §1.2). */
+function resolveLinks(host: Host, path: string): string {
+  try {
+    return host.realpath(path);
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return path;
+    throw new RktError("DIRECTORY_INVALID", `cannot use data directory ${JSON.stringify(path)}`, {
+      cause: error,
+    });
+  }
+}
