@@ -22,20 +22,26 @@ export function parsePrefix(text: string): TrustPrefix {
   if (text.includes("://")) {
     throw new TrustError("PREFIX_INVALID", "--prefix must not contain a URL scheme, omit http://");
   }
-  const why =
-    text === ""
-      ? "it is empty"
-      : text.length > MAX_LENGTH
-        ? `it is longer than ${MAX_LENGTH} characters`
-        : !AC_IDENTIFIER.test(text)
-          ? "it must be made of lower-case letters, digits, and -._~/ between them"
-          : text.split("/").some((part) => part === "" || part === "." || part === "..")
-            ? "it must not have empty parts, or . or .. as a part"
-            : text.split("/").some((part) => part.length > MAX_COMPONENT)
-              ? `a part of it is longer than ${MAX_COMPONENT} characters`
-              : undefined;
+  const why = flaw(text);
   if (why !== undefined) {
     throw new TrustError("PREFIX_INVALID", `invalid prefix ${quote(text)}: ${why}`);
   }
   return text as TrustPrefix;
+}
+
+function flaw(text: string): string | undefined {
+  if (text === "") return "it is empty";
+  if (text.length > MAX_LENGTH) return `it is longer than ${MAX_LENGTH} characters`;
+  if (!AC_IDENTIFIER.test(text)) {
+    return "it must be made of lower-case letters, digits, and -._~/ between them";
+  }
+  for (const part of text.split("/")) {
+    if (part === "" || part === "." || part === "..") {
+      return "it must not have empty parts, or . or .. as a part";
+    }
+    if (part.length > MAX_COMPONENT) {
+      return `a part of it is longer than ${MAX_COMPONENT} characters`;
+    }
+  }
+  return undefined;
 }
