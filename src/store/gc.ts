@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a dead process left behind, and what nobody needs any more (rkt-cli §5.14 image gc). Everything
+// here decides by locks: what somebody holds is left alone.
+import { closeSync, openSync, rmSync, statSync } from "node:fs";
+import { basename, join } from "node:path";
+import type { ImageKey } from "../appc/index.ts";
+import { isErrno } from "../lib/errors.ts";
+import { tryLockFd } from "../sys/lock.ts";
+import { tryLockKey } from "./key-lock.ts";
+import { asKey, keyedPath, listKeyedFiles, readNames } from "./keys.ts";
+import type { StorePaths } from "./layout.ts";
+import { IMPORT_PREFIX } from "./temporary.ts";
+import { listTrees, type TreeStoreID, tryRemoveTree } from "./tree-store.ts";
+
+export interface StaleOptions {
+  readonly now: Date;
+  /** Downloads that were broken off are kept this long, to be resumed. */
+  readonly gracePeriodMs: number;
+}
+
+/**
+ * Removes temporary files, half-made trees, half-removed images and lock files of things that are gone.
+ * Returns the paths that it removed.
+ */
+export function removeStale(paths: StorePaths, options: StaleOptions): readonly string[] {
+  return [
+    ...staleTemporaries(paths, options),
+    ...staleImageFiles(paths),
+    ...staleTrees(paths),
+    ...staleLocks(paths),
+  ];
+}
+
+function* staleTemporaries(paths: StorePaths, options: StaleOptions): Iterable<string> {
+  for (const name of readNames(paths.casTmp)) {
+    const path = join(paths.casTmp, name);
+    const stat = statSync(path, { throwIfNoEntry: false });
+    if (stat === undefined) continue;
+    const age = options.now.getTime() - stat.mtimeMs;
+    if (!name.startsWith(IMPORT_PREFIX) && age < options.gracePeriodMs) continue;
+    if (stat.isDirectory()) {
+      rmSync(path, { recursive: true, force: true });
+      yield path;
+    } else if (removeUnlocked(path)) {
+      yield path;
+    }
+  }
+}
+
+/** Removes a file that nobody holds a lock on. */
+function removeUnlocked(path: string): boolean {
+  let fd: number;
+  try {
+    fd = openSync(path, "r");
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return false;
+    throw error;
+  }
+  try {
+    if (!tryLockFd(fd, "exclusive")) return false;
+    rmSync(path, { force: true });
+    return true;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Manifests and records without a blob, and files that were about to become one of the two. */
+function* staleImageFiles(paths: StorePaths): Iterable<string> {
+  for (const root of [paths.manifests, paths.records]) {
+    for (const { name, path } of listKeyedFiles(root)) {
+      const key = asKey(basename(name, ".tmp"));
+      if (key === undefined) continue;
+      const isTemporary = name.endsWith(".tmp");
+      if (!isTemporary && exists(keyedPath(paths.blobs, key))) continue;
+      using lock = tryLockKey(paths.imageLocks, key, "exclusive");
+      // An import may have come to its end since; then the blob is there now.
+      if (lock === undefined || (!isTemporary && exists(keyedPath(paths.blobs, key)))) continue;
+      rmSync(path, { force: true });
+      yield path;
+    }
+  }
+}
+
+function* staleTrees(paths: StorePaths): Iterable<string> {
+  if (!isReadable(paths.trees)) return;
+  for (const { id, rendered } of listTrees(paths)) {
+    if (!rendered && tryRemoveTree(paths, id)) yield join(paths.trees, id);
+  }
+}
+
+function* staleLocks(paths: StorePaths): Iterable<string> {
+  for (const name of readNames(paths.imageLocks)) {
+    const key = asKey(name);
+    const isUsed = key !== undefined && exists(keyedPath(paths.blobs, key));
+    if (!isUsed && removeLock(paths.imageLocks, name)) yield join(paths.imageLocks, name);
+  }
+  if (!isReadable(paths.treeLocks)) return;
+  for (const name of readNames(paths.treeLocks)) {
+    const isUsed = exists(join(paths.trees, name));
+    if (!isUsed && removeLock(paths.treeLocks, name)) yield join(paths.treeLocks, name);
+  }
+}
+
+function removeLock(directory: string, name: string): boolean {
+  using lock = tryLockKey(directory, name, "exclusive");
+  lock?.removeFile();
+  return lock !== undefined;
+}
+
+/** Removes the trees that are in nobody's use. The caller holds prepareLock exclusively. */
+export function removeUnusedTrees(
+  paths: StorePaths,
+  inUse: ReadonlySet<string>,
+  onRemoved: (id: TreeStoreID, image: ImageKey | undefined) => void,
+): void {
+  for (const { id, image } of listTrees(paths)) {
+    if (!inUse.has(id) && tryRemoveTree(paths, id)) onRemoved(id, image);
+  }
+}
+
+function exists(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false }) !== undefined;
+}
+
+/** False where only root may look (cas/tree): a member of the group collects the rest. */
+function isReadable(directory: string): boolean {
+  try {
+    readNames(directory);
+    return true;
+  } catch (error) {
+    if (isErrno(error, "EACCES")) return false;
+    throw error;
+  }
+}

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+// From a verified file in cas/tmp to an image of the store (rkt-runtime §6.2). Everything that can be
+// wrong with the bytes is found before the first rename; the rename of the blob is what makes the image
+// exist, and it comes last, when manifest, record and content are on disk.
+import { createHash } from "node:crypto";
+import {
+  closeSync,
+  fchmodSync,
+  fdatasyncSync,
+  fstatSync,
+  fsyncSync,
+  lstatSync,
+  readSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from "node:fs";
+import { dirname } from "node:path";
+import {
+  type ImageID,
+  type ImageKey,
+  type ImageManifest,
+  parseImageManifest,
+  serializeImageManifest,
+} from "../appc/index.ts";
+import { isErrno } from "../lib/errors.ts";
+import { quote } from "../lib/text.ts";
+import { fsyncDir } from "../sys/durable.ts";
+import { startWriteback } from "../sys/writeback.ts";
+import { readManifest, validateArchive } from "../tar/aci.ts";
+import { decompress, detectCompression } from "../tar/compression.ts";
+import {
+  assertVerified,
+  type RawImage,
+  type Verification,
+  type VerifiedImage,
+} from "../trust/verified-image.ts";
+import { type BlobIdentity, blobIdentity } from "./blob.ts";
+import { StoreError } from "./errors.ts";
+import { readRecord, type StoredRecord, serializeRecord } from "./image-record.ts";
+import { lockKey } from "./key-lock.ts";
+import { keyedPath, keyOfDigest } from "./keys.ts";
+import { createSharedFile, makeSharedDirectory, type StorePaths } from "./layout.ts";
+import { createTemporary } from "./temporary.ts";
+
+export interface ImportedImage {
+  readonly key: ImageKey;
+  readonly manifest: ImageManifest;
+  readonly record: StoredRecord;
+  readonly size: number;
+  /** The blob as it stands in the store: whoever finds it unchanged need not hash it again. */
+  readonly blob: BlobIdentity;
+}
+
+export interface ImportOptions {
+  readonly latest: boolean;
+  readonly now: Date;
+  /** Writes the index row; called under the image's lock, after the blob is in place. */
+  readonly onStored: (image: ImportedImage) => void;
+}
+
+/**
+ * Imports an image. When it returns, the image survives a power failure and nothing is left at
+ * `raw.path`; when it throws, the raw file is still the caller's. The caller closes `raw.fd` either way.
+ */
+export async function importImage(
+  paths: StorePaths,
+  image: VerifiedImage,
+  options: ImportOptions,
+): Promise<ImportedImage> {
+  assertVerified(image);
+  const { raw, verification } = image;
+  const compression = detectCompression(head(raw.fd));
+  if (compression === "text" || compression === "unknown") {
+    throw new StoreError("IMAGE_INVALID", "error: unknown image filetype", {
+      details: { path: raw.path },
+    });
+  }
+  if (compression === "tar") {
+    // The disk works while the archive is checked; on a download it has been at it for long.
+    startWriteback(raw.fd);
+    const digest = (await raw.hash("sha512")).copy().digest("hex");
+    const file = { fd: raw.fd, path: ownPath(raw) };
+    return store(paths, { file, ...keyOfDigest(digest), verification }, options);
+  }
+  using temporary = createTemporary(paths.casTmp);
+  const hash = createHash("sha512");
+  let written = 0;
+  await decompress(raw.fd, compression, (chunk) => {
+    hash.update(chunk);
+    for (let at = 0; at < chunk.length; ) at += writeSync(temporary.fd, chunk, at);
+    const done = written + chunk.length;
+    if (done >> WRITEBACK_SHIFT !== written >> WRITEBACK_SHIFT) startWriteback(temporary.fd);
+    written = done;
+  });
+  const digest = hash.digest("hex");
+  const imported = store(paths, { file: temporary, ...keyOfDigest(digest), verification }, options);
+  rmSync(ownPath(raw), { force: true });
+  return imported;
+}
+
+/** Writing to disk is started for every 16 MiB. */
+const WRITEBACK_SHIFT = 24;
+
+function head(fd: number): Uint8Array {
+  const buffer = Buffer.alloc(512);
+  let length = 0;
+  for (;;) {
+    const n = readSync(fd, buffer, length, buffer.length - length, length);
+    if (n === 0) return buffer.subarray(0, length);
+    length += n;
+    if (length === buffer.length) return buffer;
+  }
+}
+
+/** The raw file's path, after making sure that it is the file that was verified. */
+function ownPath(raw: RawImage): string {
+  const opened = fstatSync(raw.fd);
+  const there = lstatSync(raw.path, { throwIfNoEntry: false });
+  if (there === undefined || there.ino !== opened.ino || there.dev !== opened.dev) {
+    throw new StoreError(
+      "IMAGE_INVALID",
+      `cannot import ${quote(raw.path)}: the file was replaced after it had been verified`,
+    );
+  }
+  return raw.path;
+}
+
+interface Candidate {
+  readonly file: { readonly fd: number; readonly path: string };
+  readonly key: ImageKey;
+  readonly id: ImageID;
+  readonly verification: Verification;
+}
+
+/** Synchronous from the lock on: see lockKey. */
+function store(paths: StorePaths, candidate: Candidate, options: ImportOptions): ImportedImage {
+  const { file, key, id } = candidate;
+  const manifest = checkArchive(file.fd);
+  fchmodSync(file.fd, 0o660);
+  fdatasyncSync(file.fd);
+  const targets = {
+    blob: keyedPath(paths.blobs, key),
+    manifest: keyedPath(paths.manifests, key),
+    record: keyedPath(paths.records, key),
+  };
+  for (const path of Object.values(targets)) makeSharedDirectory(dirname(path));
+  using _lock = lockKey(paths.imageLocks, key, "exclusive");
+  const record = {
+    id,
+    importTime: options.now,
+    latest: options.latest,
+    verification: strongest(paths, candidate),
+  };
+  writeShared(targets.manifest, serializeImageManifest(manifest));
+  writeShared(targets.record, serializeRecord(record));
+  // An older copy is replaced: if it was damaged, that is the repair.
+  renameSync(file.path, targets.blob);
+  fsyncDir(dirname(targets.blob));
+  const blob = blobIdentity(file.fd);
+  const imported = { key, manifest, record, size: blob.size, blob };
+  options.onStored(imported);
+  return imported;
+}
+
+function checkArchive(fd: number): ImageManifest {
+  validateArchive(fd);
+  try {
+    return parseImageManifest(readManifest(fd));
+  } catch (error) {
+    throw new StoreError("IMAGE_INVALID", "error extracting image manifest", { cause: error });
+  }
+}
+
+/** A signature that was checked once stays true of these bytes when they come again without one. */
+function strongest(paths: StorePaths, { key, verification }: Candidate): Verification {
+  const before = readRecord(paths.records, key)?.verification;
+  return verification.kind === "unverified" && before?.kind === "openpgp" ? before : verification;
+}
+
+/** Writes a whole file 0660, synced, in place of what is there. Only under the key's lock. */
+export function writeShared(path: string, text: string): void {
+  const temporary = `${path}.tmp`;
+  let fd: number;
+  try {
+    fd = createSharedFile(temporary);
+  } catch (error) {
+    if (!isErrno(error, "EEXIST")) throw error;
+    // Left by a writer that died: the lock is ours.
+    rmSync(temporary);
+    fd = createSharedFile(temporary);
+  }
+  try {
+    const bytes = Buffer.from(text);
+    for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
+    fsyncSync(fd);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
+  } finally {
+    closeSync(fd);
+  }
+  renameSync(temporary, path);
+  fsyncDir(dirname(path));
+}

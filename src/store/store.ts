@@ -1,0 +1,640 @@
+// SPDX-License-Identifier: Apache-2.0
+// The image store: blobs, index and rendered trees below one data directory (rkt-runtime §6). All state
+// is files and locks, so any number of processes may have the same store open.
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  unlinkSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import {
+  type ACIdentifier,
+  type ImageID,
+  type ImageKey,
+  type ImageManifest,
+  type Labels,
+  parseAppString,
+  parseImageManifest,
+  serializeImageManifest,
+} from "../appc/index.ts";
+import { isErrno } from "../lib/errors.ts";
+import { quote } from "../lib/text.ts";
+import { RENAME_NOREPLACE, renameAt2 } from "../sys/at.ts";
+import { AT_FDCWD } from "../sys/constants.ts";
+import { fsyncDir } from "../sys/durable.ts";
+import { type Lock, type LockKind, lockFile } from "../sys/lock.ts";
+import type { VerifiedImage } from "../trust/verified-image.ts";
+import { type BlobIdentity, blobIdentity, checkDigest, hashFile, openBlobFile } from "./blob.ts";
+import { StoreError } from "./errors.ts";
+import { removeStale, removeUnusedTrees } from "./gc.ts";
+import { ImageIndex, type ImageRow, type RemoteRecord } from "./image-index.ts";
+import { type ImageVerification, readRecord } from "./image-record.ts";
+import { lockKey, tryLockKey } from "./key-lock.ts";
+import { keyedPath, listKeys, resolveKeyPrefix } from "./keys.ts";
+import { ensureLayout, explainAccess, type StorePaths, storePaths } from "./layout.ts";
+import { type Ordered, renderOrder } from "./render-order.ts";
+import {
+  checkTree,
+  listTrees,
+  makeTree,
+  type RenderedTree,
+  removeTree,
+  renderedTree,
+  type TreeListing,
+  type TreeStoreID,
+  treeImage,
+  treeStoreID,
+} from "./tree-store.ts";
+
+/** An image as the store knows it. */
+export type ImageRecord = ImageRow;
+
+export interface RenderOptions {
+  /** Added to every owner in the image. */
+  readonly uidShift?: number;
+  readonly gidShift?: number;
+}
+
+export interface CollectImages {
+  /** Images of running pods. */
+  readonly inUse: ReadonlySet<ImageKey>;
+  readonly gracePeriodMs: number;
+  readonly now: Date;
+}
+
+const MAX_MANIFEST = 16 * 1024 * 1024;
+
+/**
+ * Opens the store in `dataDir`, making what is missing. Costs one stat(2) when nothing is; the index is
+ * opened when it is first needed.
+ */
+export function openStore(dataDir: string): Store {
+  const paths = storePaths(resolve(dataDir));
+  ensureLayout(paths);
+  return new Store(paths);
+}
+
+export class Store implements Disposable {
+  readonly paths: StorePaths;
+  /** For downloads on the same file system as the blobs. */
+  readonly tmpDir: string;
+  #index: ImageIndex | undefined;
+  readonly #manifests = new Map<ImageKey, ImageManifest>();
+  /** Blobs that this process hashed itself: as long as stat(2) finds them unchanged, once is enough. */
+  readonly #hashed = new Map<ImageKey, BlobIdentity>();
+
+  constructor(paths: StorePaths) {
+    this.paths = paths;
+    this.tmpDir = paths.casTmp;
+  }
+
+  [Symbol.dispose](): void {
+    this.#index?.[Symbol.dispose]();
+    this.#index = undefined;
+  }
+
+  get #db(): ImageIndex {
+    this.#index ??= this.#guard(() => new ImageIndex(this.paths, () => this.#scan()));
+    return this.#index;
+  }
+
+  /** locks/prepareLock: shared while a pod is prepared, exclusive while trees are collected. */
+  lockPrepare(kind: LockKind): Lock {
+    return this.#guard(() => lockFile(this.paths.prepareLock, kind));
+  }
+
+  // Images
+
+  /**
+   * Takes a verified image in. Idempotent: the same image twice, also by two processes at once, is one.
+   * The file at `raw.path` must be below `tmpDir`; it is gone when this returns.
+   */
+  async importImage(
+    image: VerifiedImage,
+    options: { readonly latest: boolean },
+  ): Promise<ImageRecord> {
+    const { importImage } = await import("./import-image.ts");
+    const now = new Date();
+    let row: ImageRecord | undefined;
+    try {
+      await importImage(this.paths, image, {
+        latest: options.latest,
+        now,
+        onStored: ({ key, manifest, record, size, blob }) => {
+          row = {
+            key,
+            id: record.id,
+            name: manifest.name,
+            importTime: now,
+            lastUsed: now,
+            latest: record.latest,
+            size,
+            treeSize: 0,
+            verification: record.verification,
+          };
+          this.#db.put(row);
+          this.#hashed.set(key, blob);
+          this.#manifests.set(key, manifest);
+        },
+      });
+    } catch (error) {
+      throw explainAccess(error, this.paths);
+    }
+    if (row === undefined) throw new Error("import without a result");
+    return this.#db.get(row.key) ?? row;
+  }
+
+  /** The one image whose key starts with `prefix`, or the reference's error (rkt-cli §2). */
+  resolveKey(prefix: string): ImageKey {
+    return this.#guard(() => resolveKeyPrefix(this.paths.blobs, prefix));
+  }
+
+  /**
+   * The best image of exactly this name that has all these labels: without a version among them, images
+   * marked latest come first; then the most recent import (rkt-cli §2.1). Images whose verification is
+   * unknown are not found: to use one it has to be fetched, and thereby verified, again.
+   */
+  findByName(name: ACIdentifier, labels: Labels): ImageKey | undefined {
+    const hasVersion = labels.some((label) => label.name === "version");
+    const matches = this.#db
+      .byName(name)
+      .filter(
+        ({ key, verification }) =>
+          verification.kind !== "unknown" &&
+          exists(keyedPath(this.paths.blobs, key)) &&
+          hasLabels(this.manifest(key), labels),
+      );
+    const latest = hasVersion ? undefined : matches.find((row) => row.latest);
+    return (latest ?? matches[0])?.key;
+  }
+
+  /** IMAGE of `rkt image`: a prefix of an image ID, or NAME[:VERSION][,LABELS]. */
+  resolveImage(text: string): ImageKey {
+    if (isHash(text)) {
+      try {
+        return this.resolveKey(text);
+      } catch (error) {
+        if (!(error instanceof StoreError)) throw error;
+        throw new StoreError(error.code, "cannot resolve image ID", {
+          cause: error,
+          details: error.details,
+        });
+      }
+    }
+    const { name, labels } = parseAppString(text);
+    const key = this.findByName(name, labels);
+    if (key !== undefined) return key;
+    throw new StoreError("IMAGE_NOT_FOUND", "cannot find image", {
+      cause: new StoreError("IMAGE_NOT_FOUND", `no image ${quote(text)} in the store`),
+      remedy: "rkt image list shows what there is",
+      details: { image: text },
+    });
+  }
+
+  manifest(key: ImageKey): ImageManifest {
+    const known = this.#manifests.get(key);
+    if (known !== undefined) return known;
+    const path = keyedPath(this.paths.manifests, key);
+    let bytes: Uint8Array;
+    try {
+      if (statSync(path).size > MAX_MANIFEST) throw this.#damaged(key, "its manifest is too large");
+      bytes = readFileSync(path);
+    } catch (error) {
+      if (!isErrno(error, "ENOENT")) throw explainAccess(error, this.paths);
+      if (exists(keyedPath(this.paths.blobs, key))) throw this.#damaged(key, "it has no manifest");
+      throw new StoreError("IMAGE_NOT_FOUND", `image "${key}" is not in the store`);
+    }
+    const manifest = parseImageManifest(bytes);
+    this.#manifests.set(key, manifest);
+    return manifest;
+  }
+
+  record(key: ImageKey): ImageRecord {
+    const row = this.#db.get(key) ?? this.#guard(() => this.#rowOf(key));
+    if (row === undefined || !exists(keyedPath(this.paths.blobs, key))) {
+      throw new StoreError("IMAGE_NOT_FOUND", `image "${key}" is not in the store`);
+    }
+    return row;
+  }
+
+  /** Who vouched for an image; reads no index. */
+  verification(key: ImageKey): ImageVerification {
+    return (
+      this.#guard(() => readRecord(this.paths.records, key))?.verification ?? { kind: "unknown" }
+    );
+  }
+
+  /** All images in the order of import. */
+  listImages(): readonly ImageRecord[] {
+    return this.#db.all().filter(({ key }) => exists(keyedPath(this.paths.blobs, key)));
+  }
+
+  /** Removes an image and what is known of its URLs; trees that were rendered from it stay. */
+  removeImage(key: ImageKey): void {
+    this.#guard(() => {
+      using lock = lockKey(this.paths.imageLocks, key, "exclusive");
+      const blob = keyedPath(this.paths.blobs, key);
+      if (!exists(blob)) {
+        throw new StoreError("IMAGE_NOT_FOUND", `image "${key}" is not in the store`);
+      }
+      // Without its blob an image does not exist: from here on only gc needs to know of the rest.
+      unlinkSync(blob);
+      fsyncDir(dirname(blob));
+      this.#forget(key);
+      this.#db.remove(key);
+      const failures: unknown[] = [];
+      for (const root of [this.paths.manifests, this.paths.records]) {
+        try {
+          rmSync(keyedPath(root, key), { force: true });
+        } catch (error) {
+          failures.push(error);
+        }
+      }
+      lock.removeFile();
+      if (failures.length > 0) {
+        throw new StoreError("IMAGE_REMOVE", `some files of image "${key}" cannot be removed`, {
+          cause: failures[0],
+          remedy: "rkt image gc",
+        });
+      }
+    });
+  }
+
+  /** Opens the image's tar for reading and marks the image as used now. The caller closes it. */
+  openBlob(key: ImageKey): number {
+    const fd = this.#guard(() => openBlobFile(this.paths.blobs, key));
+    try {
+      this.#db.setLastUsed(key, new Date());
+      return fd;
+    } catch (error) {
+      closeSync(fd);
+      throw error;
+    }
+  }
+
+  /**
+   * Copies the image's tar to a file (0644), checking its hash on the way: a file at `path` is the whole
+   * image or not there. Without `overwrite` an existing file is an error.
+   */
+  exportBlob(key: ImageKey, path: string, options: { readonly overwrite: boolean }): void {
+    const exists_ = (): StoreError =>
+      new StoreError("EXPORT_EXISTS", "output ACI file exists (try --overwrite)", {
+        details: { path },
+      });
+    if (!options.overwrite && exists(path)) throw exists_();
+    const from = this.openBlob(key);
+    const temporary = `${path}.${process.pid}.tmp`;
+    try {
+      const to = openSync(temporary, "wx", 0o644);
+      try {
+        fchmodSync(to, 0o644);
+        const digest = hashFile(from, (chunk) => {
+          for (let at = 0; at < chunk.length; ) at += writeSync(to, chunk, at);
+        });
+        checkDigest(digest, key);
+        fsyncSync(to);
+      } finally {
+        closeSync(to);
+      }
+      renameAt2(
+        { dirFd: AT_FDCWD, name: temporary },
+        { dirFd: AT_FDCWD, name: path },
+        options.overwrite ? 0 : RENAME_NOREPLACE,
+      );
+    } catch (error) {
+      rmSync(temporary, { force: true });
+      if (isErrno(error, "EEXIST")) throw exists_();
+      if (error instanceof StoreError) throw error;
+      throw new StoreError("EXPORT_FAILED", `cannot export the image to ${quote(path)}`, {
+        cause: error,
+      });
+    } finally {
+      closeSync(from);
+    }
+  }
+
+  // URLs
+
+  /** What is known of this URL, if the image that it led to is still there. */
+  remote(url: string): RemoteRecord | undefined {
+    const record = this.#db.remote(url);
+    if (record === undefined || !exists(keyedPath(this.paths.blobs, record.key))) return undefined;
+    return record;
+  }
+
+  putRemote(record: RemoteRecord): void {
+    this.#db.putRemote(record);
+  }
+
+  // Trees
+
+  /** The ID of the image's tree with its dependencies as they are in the store now. */
+  treeID(key: ImageKey): TreeStoreID {
+    return treeStoreID(this.#order(key).map(({ image }) => image));
+  }
+
+  /** The image's tree if it is rendered: cheap, and needs no index for an image without dependencies. */
+  renderedTree(key: ImageKey): RenderedTree | undefined {
+    const order = this.#order(key);
+    for (const { image } of order) this.#requireVerified(image);
+    return this.#guard(() =>
+      renderedTree(this.paths, treeStoreID(order.map(({ image }) => image))),
+    );
+  }
+
+  /**
+   * The image's tree, rendered now unless it is there. Refuses images whose verification is unknown.
+   * `rebuild` makes it again although it is there. Needs root for the right owners.
+   */
+  async renderTree(
+    key: ImageKey,
+    options: { readonly rebuild?: boolean } = {},
+  ): Promise<RenderedTree> {
+    const existing = options.rebuild === true ? undefined : this.renderedTree(key);
+    if (existing !== undefined) return existing;
+    const { ownerPolicy, renderImages } = await import("./render-images.ts");
+    const sources = this.#sources(key);
+    return this.#guard(() =>
+      makeTree(this.paths, {
+        id: this.treeID(key),
+        key,
+        manifest: this.manifest(key),
+        rebuild: options.rebuild === true,
+        fill: (rootfs) => renderImages(sources, rootfs, ownerPolicy({ uid: 0, gid: 0 })),
+        onMade: (size) => this.#db.setTreeSize(key, size),
+      }),
+    );
+  }
+
+  /**
+   * Renders the image and its dependencies into `directory`, which must exist: `rootfs` (which must not)
+   * and `manifest`. For pods without overlay and for `rkt image render`.
+   */
+  async renderInto(key: ImageKey, directory: string, options: RenderOptions = {}): Promise<void> {
+    const { ownerPolicy, renderImages } = await import("./render-images.ts");
+    const sources = this.#sources(key);
+    const rootfs = join(directory, "rootfs");
+    const owner = ownerPolicy({ uid: options.uidShift ?? 0, gid: options.gidShift ?? 0 });
+    mkdirSync(rootfs, { mode: 0o755 });
+    renderImages(sources, rootfs, owner);
+    writeFileSync(join(directory, "manifest"), serializeImageManifest(this.manifest(key)), {
+      mode: 0o644,
+    });
+  }
+
+  /** Extracts the image as it is, manifest and rootfs, without dependencies, into `directory`. */
+  async extractInto(key: ImageKey, directory: string): Promise<void> {
+    const { extractTree } = await import("../tar/extract.ts");
+    const { readTar } = await import("../tar/read.ts");
+    const { ownerPolicy } = await import("./render-images.ts");
+    const fd = this.#openVerified(key);
+    try {
+      const rootFd = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY);
+      try {
+        const owner = ownerPolicy({ uid: 0, gid: 0 });
+        extractTree(fd, readTar(fd), { rootFd, strip: "", owner });
+      } finally {
+        closeSync(rootFd);
+      }
+    } finally {
+      closeSync(fd);
+    }
+  }
+
+  /** Hashes the image's tree again; undefined when it is not rendered, TREE_CORRUPT when it changed. */
+  checkTree(id: TreeStoreID): string | undefined {
+    return this.#guard(() => checkTree(this.paths, id));
+  }
+
+  listTrees(): readonly TreeListing[] {
+    return this.#guard(() => listTrees(this.paths));
+  }
+
+  removeTree(id: TreeStoreID): void {
+    const image = treeImage(this.paths, id);
+    this.#guard(() => removeTree(this.paths, id));
+    if (image !== undefined) this.#db.setTreeSize(image, 0);
+  }
+
+  // Garbage
+
+  /**
+   * Removes the trees that are not in `inUse` and that nobody is at work on. The caller holds
+   * `lockPrepare("exclusive")`, so that no pod is about to use one.
+   */
+  collectTrees(inUse: ReadonlySet<string>): readonly TreeStoreID[] {
+    const removed: TreeStoreID[] = [];
+    this.#guard(() =>
+      removeUnusedTrees(this.paths, inUse, (id, image) => {
+        removed.push(id);
+        if (image !== undefined) this.#db.setTreeSize(image, 0);
+      }),
+    );
+    return removed;
+  }
+
+  /** Removes images that were not used for longer than the grace period, the oldest first. */
+  collectImages(options: CollectImages): readonly ImageKey[] {
+    this.reconcile();
+    const limit = options.now.getTime() - options.gracePeriodMs;
+    const rows = [...this.#db.all()].sort((a, b) => a.lastUsed.getTime() - b.lastUsed.getTime());
+    const removed: ImageKey[] = [];
+    for (const { key, lastUsed } of rows) {
+      if (lastUsed.getTime() > limit) break;
+      if (options.inUse.has(key)) continue;
+      try {
+        this.removeImage(key);
+      } catch (error) {
+        // Another process was faster.
+        if (error instanceof StoreError && error.code === "IMAGE_NOT_FOUND") continue;
+        throw error;
+      }
+      removed.push(key);
+    }
+    return removed;
+  }
+
+  /**
+   * Removes what dead processes left: temporary files, half-made trees, parts of images. Returns the
+   * paths. Downloads that can be resumed are kept for the grace period.
+   */
+  removeStale(options: { readonly now: Date; readonly gracePeriodMs: number }): readonly string[] {
+    return this.#guard(() => removeStale(this.paths, options));
+  }
+
+  /** Makes the index agree with the files: a process may have died between the two. */
+  reconcile(): void {
+    const indexed = new Set(this.#db.all().map(({ key }) => key));
+    for (const key of listKeys(this.paths.blobs)) {
+      if (indexed.delete(key)) continue;
+      using lock = tryLockKey(this.paths.imageLocks, key, "exclusive");
+      // A lock that is held is an import which is about to write the row itself.
+      const row = lock === undefined ? undefined : this.#rowOf(key);
+      if (row !== undefined && this.#db.get(key) === undefined) this.#db.put(row);
+    }
+    for (const key of indexed) {
+      using lock = tryLockKey(this.paths.imageLocks, key, "exclusive");
+      if (lock === undefined || exists(keyedPath(this.paths.blobs, key))) continue;
+      this.#db.remove(key);
+      lock.removeFile();
+    }
+  }
+
+  // Inside
+
+  #guard<T>(work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      throw explainAccess(error, this.paths);
+    }
+  }
+
+  #forget(key: ImageKey): void {
+    this.#manifests.delete(key);
+    this.#hashed.delete(key);
+  }
+
+  #damaged(key: ImageKey, why: string): StoreError {
+    return new StoreError("IMAGE_CORRUPT", `cannot use image "${key}": ${why}`, {
+      remedy: `rkt image rm ${key}, then fetch it again`,
+    });
+  }
+
+  /** The rows that the files account for, to make the index again. */
+  *#scan(): Iterable<ImageRow> {
+    for (const key of listKeys(this.paths.blobs)) {
+      const row = this.#rowOf(key);
+      if (row !== undefined) yield row;
+    }
+  }
+
+  /**
+   * An image's row out of its files. Without a record its verification is unknown, and it stays so until
+   * it is fetched again; use counts from when the blob came. Undefined when there is no blob.
+   */
+  #rowOf(key: ImageKey): ImageRow | undefined {
+    const blob = statSync(keyedPath(this.paths.blobs, key), { throwIfNoEntry: false });
+    if (blob === undefined) return undefined;
+    const record = readRecord(this.paths.records, key);
+    const time = record?.importTime ?? blob.mtime;
+    return {
+      key,
+      id: record?.id ?? (key as string as ImageID),
+      name: this.#nameOf(key),
+      importTime: time,
+      lastUsed: time,
+      latest: record?.latest ?? false,
+      size: blob.size,
+      treeSize: 0,
+      verification: record?.verification ?? { kind: "unknown" },
+    };
+  }
+
+  /** "" for an image whose manifest is lost: it can be listed and removed, not found by name. */
+  #nameOf(key: ImageKey): string {
+    try {
+      return this.manifest(key).name;
+    } catch (error) {
+      if (error instanceof Error && "code" in error) return "";
+      throw error;
+    }
+  }
+
+  #order(key: ImageKey): readonly Ordered<ImageKey>[] {
+    return renderOrder(key, (image) => this.#dependencies(image));
+  }
+
+  #dependencies(key: ImageKey): readonly ImageKey[] {
+    const { name, dependencies } = this.manifest(key);
+    return dependencies.map(({ imageName, imageID, labels }) => {
+      try {
+        const found =
+          imageID === undefined ? this.findByName(imageName, labels) : this.resolveKey(imageID);
+        if (found !== undefined) return found;
+      } catch (error) {
+        if (!(error instanceof StoreError) || error.code !== "IMAGE_NOT_FOUND") throw error;
+      }
+      throw new StoreError(
+        "DEPENDENCY_MISSING",
+        `dependency ${quote(imageID ?? imageName)} of image ${quote(name)} is not in the store`,
+        { remedy: `rkt fetch ${name}`, details: { image: key, dependency: imageName } },
+      );
+    });
+  }
+
+  #sources(key: ImageKey) {
+    return this.#order(key).map(({ image, level }) => ({
+      level,
+      image: {
+        manifest: this.manifest(image),
+        open: () => {
+          this.#requireVerified(image);
+          return this.#openVerified(image);
+        },
+      },
+    }));
+  }
+
+  /** Nothing of an image is used when nobody can say any more who let it in. */
+  #requireVerified(key: ImageKey): void {
+    if (this.verification(key).kind !== "unknown") return;
+    const name = this.#nameOf(key);
+    throw new StoreError(
+      "IMAGE_UNVERIFIED",
+      `cannot use image "${key}": the store has no record of who verified it`,
+      { remedy: `fetch it again: rkt fetch ${name === "" ? "IMAGE" : name}`, details: { key } },
+    );
+  }
+
+  /** Opens a blob whose bytes were hashed by this process, now if not before. */
+  #openVerified(key: ImageKey): number {
+    const fd = this.openBlob(key);
+    try {
+      const known = this.#hashed.get(key);
+      const identity = blobIdentity(fd);
+      if (known === undefined || !isSame(known, identity)) {
+        checkDigest(hashFile(fd), key);
+        this.#hashed.set(key, identity);
+      }
+      return fd;
+    } catch (error) {
+      closeSync(fd);
+      throw error;
+    }
+  }
+}
+
+function isSame(a: BlobIdentity, b: BlobIdentity): boolean {
+  return (
+    a.dev === b.dev &&
+    a.ino === b.ino &&
+    a.size === b.size &&
+    a.mtimeMs === b.mtimeMs &&
+    a.ctimeMs === b.ctimeMs
+  );
+}
+
+function hasLabels(manifest: ImageManifest, labels: Labels): boolean {
+  return labels.every(({ name, value }) =>
+    manifest.labels.some((label) => label.name === name && label.value === value),
+  );
+}
+
+/** What the reference takes for a hash: an algorithm it knows, one dash, something. */
+function isHash(text: string): boolean {
+  return /^sha512-[^-]+$/.test(text);
+}
+
+function exists(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false }) !== undefined;
+}

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rendered trees: cas/tree/ID/{rootfs,manifest,hash,image,rendered} (rkt-runtime §6.3). A tree counts only
+// when `rendered` is there; it is made last and removed first, and what has none may be wiped at any time
+// by whoever holds the tree's lock.
+import { createHash } from "node:crypto";
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { type ImageKey, type ImageManifest, serializeImageManifest } from "../appc/index.ts";
+import type { Brand } from "../lib/brand.ts";
+import { isErrno } from "../lib/errors.ts";
+import { fsyncDir, syncFileSystem } from "../sys/durable.ts";
+import { StoreError } from "./errors.ts";
+import { lockKey, tryLockKey } from "./key-lock.ts";
+import { asKey, readNames } from "./keys.ts";
+import type { StorePaths } from "./layout.ts";
+import { hashTree } from "./tree-hash.ts";
+
+/** `deps-sha512-` and 64 hexadecimal digits: safe as a file name. */
+export type TreeStoreID = Brand<string, "TreeStoreID">;
+
+export interface RenderedTree {
+  readonly id: TreeStoreID;
+  /** The root file system; read-only for everybody. */
+  readonly rootfs: string;
+}
+
+export interface TreeListing {
+  readonly id: TreeStoreID;
+  /** False for a tree that is being made, or that a dead process left half made. */
+  readonly rendered: boolean;
+  /** The image that it was rendered for, where that is known. */
+  readonly image: ImageKey | undefined;
+}
+
+/** The ID of the tree made of these images in this order: a pure function of their keys. */
+export function treeStoreID(keys: readonly ImageKey[]): TreeStoreID {
+  const digest = createHash("sha512").update(keys.join(",")).digest("hex");
+  return `deps-sha512-${digest.slice(0, 64)}` as TreeStoreID;
+}
+
+export function parseTreeStoreID(text: string): TreeStoreID | undefined {
+  return /^deps-sha512-[0-9a-f]{64}$/.test(text) ? (text as TreeStoreID) : undefined;
+}
+
+/** The tree when it is complete: one stat(2). */
+export function renderedTree(paths: StorePaths, id: TreeStoreID): RenderedTree | undefined {
+  const directory = join(paths.trees, id);
+  if (statSync(join(directory, "rendered"), { throwIfNoEntry: false }) === undefined) {
+    return undefined;
+  }
+  return { id, rootfs: join(directory, "rootfs") };
+}
+
+export interface TreeJob {
+  readonly id: TreeStoreID;
+  readonly key: ImageKey;
+  readonly manifest: ImageManifest;
+  /** Make it again although it is there. */
+  readonly rebuild: boolean;
+  /** Fills the empty directory `rootfs`; synchronous, because the tree's lock is held. */
+  readonly fill: (rootfs: string) => void;
+  /** Called with the size of a tree that was made. */
+  readonly onMade: (size: number) => void;
+}
+
+/** Makes a tree, or waits until another process has made it. */
+export function makeTree(paths: StorePaths, job: TreeJob): RenderedTree {
+  using _lock = lockKey(paths.treeLocks, job.id, "exclusive");
+  const existing = job.rebuild ? undefined : renderedTree(paths, job.id);
+  if (existing !== undefined) return existing;
+  const directory = join(paths.trees, job.id);
+  wipeTree(directory);
+  try {
+    const size = fillTree(directory, job);
+    job.onMade(size);
+  } catch (error) {
+    wipeTree(directory);
+    throw error;
+  }
+  return { id: job.id, rootfs: join(directory, "rootfs") };
+}
+
+function fillTree(directory: string, job: TreeJob): number {
+  makeRootDirectory(directory);
+  const rootfs = join(directory, "rootfs");
+  makeRootDirectory(rootfs);
+  job.fill(rootfs);
+  writeFileSync(join(directory, "manifest"), serializeImageManifest(job.manifest), { mode: 0o644 });
+  writeFileSync(join(directory, "image"), job.key, { mode: 0o644 });
+  const { hash, size } = hashTree(directory);
+  writeFileSync(join(directory, "hash"), hash, { mode: 0o644 });
+  // All of it must be on disk before `rendered` can be: nobody looks again after that.
+  syncFileSystem(directory);
+  closeSync(openSync(join(directory, "rendered"), "wx", 0o644));
+  fsyncDir(directory);
+  return size;
+}
+
+/** 0755, and neither the setgid bit nor the group of the store: an image's files are the image's. */
+function makeRootDirectory(path: string): void {
+  mkdirSync(path, { mode: 0o755 });
+  if (process.geteuid?.() === 0) chownSync(path, 0, 0);
+  chmodSync(path, 0o755);
+}
+
+/** Removes a tree's files, `rendered` durably before the others. Only under the tree's lock. */
+function wipeTree(directory: string): void {
+  try {
+    unlinkSync(join(directory, "rendered"));
+    fsyncDir(directory);
+  } catch (error) {
+    if (!isErrno(error, "ENOENT")) throw error;
+  }
+  rmSync(directory, { recursive: true, force: true });
+}
+
+/**
+ * Computes the hash of a rendered tree again. Returns it, or throws TREE_CORRUPT; undefined when the tree
+ * is not rendered.
+ */
+export function checkTree(paths: StorePaths, id: TreeStoreID): string | undefined {
+  using _lock = lockKey(paths.treeLocks, id, "shared");
+  if (renderedTree(paths, id) === undefined) return undefined;
+  const directory = join(paths.trees, id);
+  const expected = readSmall(join(directory, "hash"));
+  const { hash } = hashTree(directory);
+  if (hash === expected) return hash;
+  throw new StoreError(
+    "TREE_CORRUPT",
+    `wrong tree hash: ${hash}, expected: ${expected ?? "none"}`,
+    {
+      details: { tree: id, hash, expected },
+    },
+  );
+}
+
+export function listTrees(paths: StorePaths): readonly TreeListing[] {
+  const result: TreeListing[] = [];
+  for (const name of readNames(paths.trees)) {
+    const id = parseTreeStoreID(name);
+    if (id === undefined) continue;
+    const image = readSmall(join(paths.trees, id, "image"));
+    result.push({
+      id,
+      rendered: renderedTree(paths, id) !== undefined,
+      image: image === undefined ? undefined : asKey(image),
+    });
+  }
+  return result;
+}
+
+/** The image that a tree was rendered for. */
+export function treeImage(paths: StorePaths, id: TreeStoreID): ImageKey | undefined {
+  const text = readSmall(join(paths.trees, id, "image"));
+  return text === undefined ? undefined : asKey(text);
+}
+
+/** Removes a tree; waits for whoever renders or checks it. No pod may use it. */
+export function removeTree(paths: StorePaths, id: TreeStoreID): void {
+  using lock = lockKey(paths.treeLocks, id, "exclusive");
+  wipeTree(join(paths.trees, id));
+  lock.removeFile();
+}
+
+/** Removes a tree unless somebody is at work on it; says whether it did. */
+export function tryRemoveTree(paths: StorePaths, id: TreeStoreID): boolean {
+  using lock = tryLockKey(paths.treeLocks, id, "exclusive");
+  if (lock === undefined) return false;
+  wipeTree(join(paths.trees, id));
+  lock.removeFile();
+  return true;
+}
+
+function readSmall(path: string): string | undefined {
+  try {
+    return readFileSync(path, "utf8").slice(0, 200).trim();
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return undefined;
+    throw error;
+  }
+}
