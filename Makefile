@@ -6,7 +6,7 @@
 
 VERSION := $(shell sed -n 's/^  "version": "\(.*\)",/\1/p' package.json)
 # A source archive has no git: say `make COMMIT=...` there.
-COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null )
 PREFIX := /usr/local
 DESTDIR :=
 BUN := node_modules/.bin/bun
@@ -39,7 +39,7 @@ dist/rkt: $(SOURCES) build/stage1 build/commit | $(BUN)
 	@mkdir -p dist
 	$(BUN) build --compile --minify --bytecode --format=esm \
 		--no-compile-autoload-dotenv --no-compile-autoload-bunfig \
-		--define RKT_VERSION='"$(VERSION)"' --define RKT_COMMIT='"$(COMMIT)"' \
+		--define ROCKET_VERSION='"$(VERSION)"' --define ROCKET_COMMIT='"$(COMMIT)"' \
 		src/main.ts --outfile $@
 
 $(BUN):
