@@ -4,7 +4,6 @@ import { RktError } from "../lib/errors.ts";
 export type Stage0ErrorCode =
   | "POD_STATE"
   | "APP_SELECTION"
-  | "NETWORK_UNSUPPORTED"
   | "OVERLAY_UNSUPPORTED"
   | "IMAGE_UNUSABLE"
   | "EXPORT"

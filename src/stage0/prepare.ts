@@ -36,7 +36,6 @@ import {
 import { POD_FILES } from "../pod/read.ts";
 import { BUILTIN_STAGE1_MANIFEST } from "../stage1/manifest.ts";
 import { lockFile } from "../sys/lock.ts";
-import { Stage0Error } from "./errors.ts";
 
 export interface AppRequest {
   /** As on the command line: hash, name, URL or path. */
@@ -224,16 +223,4 @@ export function overlayProblem(filesystems: string, magic: number): string | und
   if (magic === 0x61756673) return "unsupported filesystem: aufs";
   if (magic === 0x2fc12fc1) return "unsupported filesystem: zfs";
   return undefined;
-}
-
-/** Checks that a network the user asked for can be had. */
-export function checkNetworks(networks: readonly string[]): "none" | "host" {
-  if (networks.includes("host")) return "host";
-  if (networks.includes("none")) return "none";
-  const name = networks[0] ?? "default";
-  throw new Stage0Error(
-    "NETWORK_UNSUPPORTED",
-    `network "${name}" is not available in this version`,
-    { remedy: "--net=none for a pod with loopback only, or --net=host for the host's network" },
-  );
 }
