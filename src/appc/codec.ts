@@ -57,7 +57,13 @@ export function list<T>(item: Codec<T>): Codec<readonly T[]> {
     decode(value) {
       if (value === undefined || value === null) return [];
       if (!Array.isArray(value)) throw mismatch("a list", value);
-      return value.map((element: unknown, index) => at(index, () => item.decode(element ?? null)));
+      const result: T[] = [];
+      try {
+        for (const element of value) result.push(item.decode(element ?? null));
+      } catch (error) {
+        throw locate(error, result.length);
+      }
+      return result;
     },
     encode: (values) => (values.length === 0 ? null : values.map((value) => item.encode(value))),
   };
@@ -66,12 +72,15 @@ export function list<T>(item: Codec<T>): Codec<readonly T[]> {
 /** String to string, written in the order of the keys. */
 export const stringMap: Codec<StringMap> = {
   decode(value) {
-    return Object.fromEntries(
-      Object.entries(asObject(value)).map(([key, element]) => [
-        key,
-        at(key, () => string.decode(element)),
-      ]),
-    );
+    if (value === undefined || value === null) return {};
+    const strings = Object.entries(asObject(value)).map(([key, element]) => {
+      try {
+        return [key, string.decode(element)] as const;
+      } catch (error) {
+        throw locate(error, key);
+      }
+    });
+    return Object.fromEntries(strings);
   },
   encode: (map) => Object.fromEntries(Object.entries(map).sort(([a], [b]) => (a < b ? -1 : 1))),
 };
@@ -91,16 +100,22 @@ export function object<T extends object>(fields: Fields<T>): Codec<T> {
         if (name !== undefined) found[name] = source[key];
       }
       const result: Partial<T> = {};
-      for (const name of names) {
-        const decoded = at(name, () => fields[name].decode(found[name]));
-        if (decoded !== undefined) result[name] = decoded;
+      let step = "";
+      try {
+        for (const name of names) {
+          step = name;
+          const decoded = fields[name].decode(found[name]);
+          if (decoded !== undefined) result[name] = decoded;
+        }
+      } catch (error) {
+        throw locate(error, step);
       }
       return result as T;
     },
     encode(value) {
       const result: Record<string, unknown> = {};
       for (const name of names) {
-        const encoded = at(name, () => fields[name].encode(value[name]));
+        const encoded = fields[name].encode(value[name]);
         if (encoded !== undefined) result[name] = encoded;
       }
       return result;
@@ -150,14 +165,6 @@ function asObject(value: unknown): Readonly<Record<string, unknown>> {
   if (value === undefined || value === null) return {};
   if (typeof value !== "object" || Array.isArray(value)) throw mismatch("an object", value);
   return value as Readonly<Record<string, unknown>>;
-}
-
-function at<T>(step: string | number, run: () => T): T {
-  try {
-    return run();
-  } catch (error) {
-    throw locate(error, step);
-  }
 }
 
 export function mismatch(wanted: string, found: unknown): ManifestError {

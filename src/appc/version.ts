@@ -9,6 +9,8 @@ import type { ACVersion } from "./types.ts";
 export const AC_VERSION = "0.8.11" as ACVersion;
 
 export function parseACVersion(text: string): ACVersion {
+  // Most manifests; it spares `rkt run` the first use of a regular expression (0.1 ms).
+  if (text === AC_VERSION) return AC_VERSION;
   const version = parseSemVer(text);
   if (version === undefined) throw new ManifestError("VERSION_INVALID", "SemVer is bad");
   const canonical = formatSemVer(version);

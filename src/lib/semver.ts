@@ -9,18 +9,20 @@ export interface SemVer {
   readonly metadata: string;
 }
 
+const FORM = /^([0-9]{1,19})\.([0-9]{1,19})\.([0-9]{1,19})(?:-([^+]*))?(?:\+(.*))?$/s;
+
 /**
  * Undefined when `text` is not MAJOR.MINOR.PATCH[-pre][+meta]. More lenient than the standard, as the
  * reference is: leading zeros pass, and what follows the dash or the plus is not looked at.
  */
 export function parseSemVer(text: string): SemVer | undefined {
-  const [versionAndPre = "", metadata] = splitOnce(text, "+");
-  const [version = "", preRelease] = splitOnce(versionAndPre, "-");
-  const parts = version.split(".");
-  if (parts.length !== 3 || !parts.every((part) => /^[0-9]{1,19}$/.test(part))) return undefined;
-  const [major = 0, minor = 0, patch = 0] = parts.map(Number);
-  if (![major, minor, patch].every(Number.isSafeInteger)) return undefined;
-  return { major, minor, patch, preRelease: preRelease ?? "", metadata: metadata ?? "" };
+  const match = FORM.exec(text);
+  if (match === null) return undefined;
+  const major = Number(match[1]);
+  const minor = Number(match[2]);
+  const patch = Number(match[3]);
+  if (!Number.isSafeInteger(Math.max(major, minor, patch))) return undefined;
+  return { major, minor, patch, preRelease: match[4] ?? "", metadata: match[5] ?? "" };
 }
 
 export function formatSemVer(v: SemVer): string {
@@ -60,9 +62,4 @@ function compareIdentifier(x: string, y: string): number {
   if (xNumeric !== yNumeric) return xNumeric ? -1 : 1;
   if (xNumeric && Number(x) !== Number(y)) return Number(x) - Number(y);
   return x < y ? -1 : 1;
-}
-
-function splitOnce(text: string, separator: string): [string, string | undefined] {
-  const at = text.indexOf(separator);
-  return at < 0 ? [text, undefined] : [text.slice(0, at), text.slice(at + 1)];
 }
