@@ -1,7 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads the configuration directories, vendor's first, and merges them: a later directory overrides an
 // earlier one key by key. This is on the way of every command, so a part is read when it is needed.
-import { closeSync, constants, fstatSync, openSync, readdirSync, readSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readdirSync,
+  readSync,
+  statSync,
+} from "node:fs";
 import { join } from "node:path";
 import { isErrno } from "../lib/errors.ts";
 import { quote } from "../lib/text.ts";
@@ -91,6 +99,8 @@ function readDirectory(directory: string, kinds: readonly string[]): Definitions
 /** Regular files only: symbolic links and subdirectories are ignored. In order of their names. */
 function listFiles(directory: string): string[] | undefined {
   try {
+    // A missing directory is the usual case, and making an error object for it costs more than a stat.
+    if (statSync(directory, { throwIfNoEntry: false }) === undefined) return undefined;
     return readdirSync(directory, { withFileTypes: true })
       .filter((entry) => entry.isFile() && entry.name.endsWith(".json"))
       .map((entry) => entry.name)
