@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The App Container specification as data: types, parsing, validation, writing. Pure, runs under Node too.
 
+export { compareSemVer, parseSemVer, type SemVer } from "../lib/semver.ts";
 export {
   checkAnnotations,
   getAnnotation,

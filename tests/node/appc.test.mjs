@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Run with plain Node after scripts/build-lib.ts: the bundle of appc imports there, reads, writes and refuses.
+// Run with plain Node after `make dist/lib/appc.js`: the bundle of appc imports there, reads, writes and refuses.
 
 import assert from "node:assert/strict";
 import * as appc from "../../dist/lib/appc.js";
