@@ -6,6 +6,7 @@
 import { Database, SQLiteError } from "bun:sqlite";
 import { randomBytes } from "node:crypto";
 import { closeSync, fsyncSync, renameSync, rmSync, statSync } from "node:fs";
+import { dirname } from "node:path";
 import type { ImageID, ImageKey } from "../appc/index.ts";
 import { fsyncDir } from "../sys/durable.ts";
 import { type Lock, lockDirectory } from "../sys/lock.ts";
@@ -284,7 +285,7 @@ function writeDatabase(path: string, rows: Iterable<ImageRow>): void {
     // A journal belongs to the file that goes: SQLite would play it back into the new one.
     rmSync(`${path}-journal`, { force: true });
     renameSync(temporary, path);
-    fsyncDir(`${path}/..`);
+    fsyncDir(dirname(path));
   } catch (error) {
     rmSync(temporary, { force: true });
     throw error;

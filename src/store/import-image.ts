@@ -27,8 +27,8 @@ import { isErrno } from "../lib/errors.ts";
 import { quote } from "../lib/text.ts";
 import { fsyncDir } from "../sys/durable.ts";
 import { startWriteback } from "../sys/writeback.ts";
-import { readManifest, validateArchive } from "../tar/aci.ts";
-import { decompress, detectCompression } from "../tar/compression.ts";
+import { validateArchive } from "../tar/aci.ts";
+import { decompress, detectCompression, SNIFF_LENGTH } from "../tar/compression.ts";
 import {
   assertVerified,
   type RawImage,
@@ -85,25 +85,35 @@ export async function importImage(
   }
   using temporary = createTemporary(paths.casTmp);
   const hash = createHash("sha512");
-  let written = 0;
-  await decompress(raw.fd, compression, (chunk) => {
+  let pending = 0;
+  const sink = (chunk: Uint8Array): void => {
     hash.update(chunk);
     for (let at = 0; at < chunk.length; ) at += writeSync(temporary.fd, chunk, at);
-    const done = written + chunk.length;
-    if (done >> WRITEBACK_SHIFT !== written >> WRITEBACK_SHIFT) startWriteback(temporary.fd);
-    written = done;
-  });
+    pending += chunk.length;
+    if (pending >= WRITEBACK_STEP) {
+      startWriteback(temporary.fd);
+      pending = 0;
+    }
+  };
+  const maxBytes = Math.max(MIN_UNPACKED, raw.size * MAX_RATIO);
+  await decompress(raw.fd, compression, sink, { maxBytes });
   const digest = hash.digest("hex");
   const imported = store(paths, { file: temporary, ...keyOfDigest(digest), verification }, options);
   rmSync(ownPath(raw), { force: true });
   return imported;
 }
 
-/** Writing to disk is started for every 16 MiB. */
-const WRITEBACK_SHIFT = 24;
+const WRITEBACK_STEP = 16 << 20;
+
+/**
+ * A file system image full of zeros compresses a thousandfold, real images less than thirtyfold: a small
+ * file may not fill the disk.
+ */
+const MAX_RATIO = 200;
+const MIN_UNPACKED = 2 ** 30;
 
 function head(fd: number): Uint8Array {
-  const buffer = Buffer.alloc(512);
+  const buffer = Buffer.alloc(SNIFF_LENGTH);
   let length = 0;
   for (;;) {
     const n = readSync(fd, buffer, length, buffer.length - length, length);
@@ -164,12 +174,23 @@ function store(paths: StorePaths, candidate: Candidate, options: ImportOptions):
 }
 
 function checkArchive(fd: number): ImageManifest {
-  validateArchive(fd);
+  let manifest: ImageManifest | undefined;
+  let invalid: unknown;
   try {
-    return parseImageManifest(readManifest(fd));
+    validateArchive(fd, (json) => {
+      try {
+        manifest = parseImageManifest(json);
+      } catch (error) {
+        invalid = error;
+        throw error;
+      }
+    });
   } catch (error) {
-    throw new StoreError("IMAGE_INVALID", "error extracting image manifest", { cause: error });
+    if (invalid === undefined) throw error;
+    throw new StoreError("IMAGE_INVALID", "error extracting image manifest", { cause: invalid });
   }
+  if (manifest === undefined) throw new Error("archive validated without its manifest");
+  return manifest;
 }
 
 /** A signature that was checked once stays true of these bytes when they come again without one. */

@@ -61,6 +61,13 @@ export function ensureLayout(paths: StorePaths): void {
     if (statSync(paths.records, { throwIfNoEntry: false })?.isDirectory() === true) return;
     makeLayout(paths);
   } catch (error) {
+    if (isErrno(error, "ENOTDIR")) {
+      throw new StoreError(
+        "STORE_LAYOUT",
+        `cannot use the data directory ${quote(paths.dataDir)}: a part of the path is not a directory`,
+        { cause: error, details: { path: paths.dataDir } },
+      );
+    }
     throw explainAccess(error, paths);
   }
 }
@@ -100,13 +107,6 @@ export function explainAccess(error: unknown, paths: StorePaths): unknown {
           "run as root or as a member of the group rkt, or choose another directory with --dir",
         details: { path: paths.dataDir },
       },
-    );
-  }
-  if (isErrno(error, "ENOTDIR")) {
-    return new StoreError(
-      "STORE_LAYOUT",
-      `cannot use the data directory ${quote(paths.dataDir)}: a part of the path is not a directory`,
-      { cause: error, details: { path: paths.dataDir } },
     );
   }
   return error;

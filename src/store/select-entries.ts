@@ -37,17 +37,24 @@ export interface Rules {
   readonly branch: Whitelist;
   /** What the images above provide: path → true for a directory. */
   readonly provided: ReadonlyMap<string, boolean>;
+  /** Directories that hold something of the images above, whether they have an entry there or not. */
+  readonly parents: ReadonlySet<string>;
 }
 
 type Named = Pick<TarEntry, "name" | "kind">;
 
 /** Whether an image's entry becomes part of the tree; `rootfs` itself is asked neither whitelist. */
-export function isSelected({ name, kind }: Named, { own, branch, provided }: Rules): boolean {
+export function isSelected(
+  { name, kind }: Named,
+  { own, branch, provided, parents }: Rules,
+): boolean {
   if (name !== ROOT) {
     if (!name.startsWith(BELOW)) return false;
     if (own !== undefined && kind !== "directory" && !own.has(name)) return false;
     if (branch !== undefined && !branch.has(name)) return false;
   }
+  // Something else cannot take the place of a directory that is in use; its own entry is welcome.
+  if (kind !== "directory" && parents.has(name)) return false;
   return !provided.has(name) && !hasMaskedParent(name, provided);
 }
 
@@ -75,13 +82,22 @@ export function entrySelectors(
 ): readonly (((entry: Named) => boolean) | undefined)[] {
   if (order.length === 1 && order[0]?.image.whitelist === undefined) return [undefined];
   const provided = new Map<string, boolean>();
+  const parents = new Set<string>();
   let current = new Map<string, boolean>();
   let at = -1;
   return order.map(({ image }, index) => {
-    const rules = { own: image.whitelist, branch: branchWhitelist(order, index), provided };
+    const rules = {
+      own: image.whitelist,
+      branch: branchWhitelist(order, index),
+      provided,
+      parents,
+    };
     return (entry) => {
       if (at !== index) {
-        for (const [name, directory] of current) provided.set(name, directory);
+        for (const [name, directory] of current) {
+          provided.set(name, directory);
+          addParents(name, parents);
+        }
         current = new Map();
         at = index;
       }
@@ -90,4 +106,12 @@ export function entrySelectors(
       return true;
     };
   });
+}
+
+function addParents(name: string, parents: Set<string>): void {
+  for (let at = name.lastIndexOf("/"); at > 0; at = name.lastIndexOf("/", at - 1)) {
+    const parent = name.slice(0, at);
+    if (parents.has(parent)) return;
+    parents.add(parent);
+  }
 }

@@ -22,6 +22,7 @@ import {
   type ImageKey,
   type ImageManifest,
   type Labels,
+  matchLabels,
   parseAppString,
   parseImageManifest,
   serializeImageManifest,
@@ -71,6 +72,7 @@ export interface CollectImages {
   readonly now: Date;
 }
 
+/** Bounded so that a damaged store cannot take all memory; the parser has its own, tighter bound. */
 const MAX_MANIFEST = 16 * 1024 * 1024;
 
 /**
@@ -171,7 +173,7 @@ export class Store implements Disposable {
         ({ key, verification }) =>
           verification.kind !== "unknown" &&
           exists(keyedPath(this.paths.blobs, key)) &&
-          hasLabels(this.manifest(key), labels),
+          matchLabels(labels, this.manifest(key).labels),
       );
     const latest = hasVersion ? undefined : matches.find((row) => row.latest);
     return (latest ?? matches[0])?.key;
@@ -621,12 +623,6 @@ function isSame(a: BlobIdentity, b: BlobIdentity): boolean {
     a.size === b.size &&
     a.mtimeMs === b.mtimeMs &&
     a.ctimeMs === b.ctimeMs
-  );
-}
-
-function hasLabels(manifest: ImageManifest, labels: Labels): boolean {
-  return labels.every(({ name, value }) =>
-    manifest.labels.some((label) => label.name === name && label.value === value),
   );
 }
 
