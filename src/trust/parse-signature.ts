@@ -6,8 +6,9 @@ import { type HashChoice, hashChoice } from "./algorithms.ts";
 import { ArmorError, isArmored, readArmor } from "./armor.ts";
 import { TrustError } from "./errors.ts";
 import { loadLibrary, type SignaturePacket, settings } from "./openpgp.ts";
+import { ShapeError } from "./packets.ts";
 import type { HashName } from "./raw-image.ts";
-import { checkShape, ShapeError, splitSignatures } from "./signature-shape.ts";
+import { checkShape, splitSignatures } from "./signature-shape.ts";
 
 /** The longest signature file; a real one is below 1 KiB. */
 const MAX_SIGNATURE_FILE = 256 * 1024;

@@ -62,6 +62,7 @@ describe("readPublicKeys", () => {
       bytes(signature),
       bytes(alice.armored.replace(/\n=[\s\S]*/, "")),
       new Uint8Array((1 << 20) + 1),
+      new Uint8Array(1 << 20).map((_, at) => (at % 2 === 0 ? 0x88 : 0)),
     ]) {
       expect(await refusal(() => readPublicKeys(junk))).toBe("KEY_MALFORMED");
     }

@@ -11,8 +11,11 @@ import {
   settings,
   settled,
 } from "./openpgp.ts";
+import { splitPackets } from "./packets.ts";
 
 const MAX_KEYS = 64;
+/** Much-certified keys have thousands of signatures on them. */
+const MAX_PACKETS = 8192;
 const MAX_SUBKEYS = 64;
 const MAX_IDENTITIES = 64;
 
@@ -77,6 +80,7 @@ async function readBlock(pgp: Library, block: Uint8Array): Promise<PublicKey[]> 
   }
   let keys: PublicKey[];
   try {
+    splitPackets(block, MAX_PACKETS);
     keys = await settled(pgp.readKeys({ binaryKeys: block, config: settings(pgp) }));
   } catch (error) {
     throw malformed("broken OpenPGP packets", error);

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The outer shape of a detached signature (RFC 9580 §4.2, §5.2), checked strictly before the library
-// reads it: every byte must either be signed or have only one possible value. The library would accept
-// unsigned extras and sloppy integers.
-
-/** Why the bytes are not a signature; the caller knows what file it is and makes the sentence. */
-export class ShapeError extends Error {}
+// The shape of a detached signature (RFC 9580 §5.2), checked strictly before the library reads it: every
+// byte must either be signed or have only one possible value. The library would accept unsigned extras
+// and sloppy integers.
+import { Reader, ShapeError, splitPackets } from "./packets.ts";
 
 /** Each signature costs a hash and a public-key operation. */
 const MAX_SIGNATURES = 16;
@@ -20,41 +18,13 @@ const ALGORITHM_EDDSA_LEGACY = 22;
 
 /** The bodies of the signature packets that the file consists of; anything else in it is refused. */
 export function splitSignatures(file: Uint8Array): Uint8Array[] {
-  const bodies: Uint8Array[] = [];
-  let at = 0;
-  while (at < file.length) {
-    if (bodies.length === MAX_SIGNATURES) {
-      throw new ShapeError(`there are more than ${MAX_SIGNATURES} signatures`);
+  return splitPackets(file, MAX_SIGNATURES).map(({ tag, body }) => {
+    if (tag !== TAG_SIGNATURE) {
+      throw new ShapeError(`it holds an OpenPGP packet of type ${tag}, not only signatures`);
     }
-    const header = readHeader(file, at);
-    if (header.tag !== TAG_SIGNATURE) {
-      throw new ShapeError(`it holds an OpenPGP packet of type ${header.tag}, not only signatures`);
-    }
-    if (header.length > MAX_SIGNATURE_SIZE) throw new ShapeError("a signature is too long");
-    const end = header.bodyAt + header.length;
-    if (end > file.length) throw new ShapeError("it ends in the middle of a signature");
-    bodies.push(file.subarray(header.bodyAt, end));
-    at = end;
-  }
-  return bodies;
-}
-
-function readHeader(
-  file: Uint8Array,
-  at: number,
-): { readonly tag: number; readonly bodyAt: number; readonly length: number } {
-  const reader = new Reader(file, at);
-  const first = reader.byte();
-  if ((first & 0x80) === 0) throw new ShapeError("it is not made of OpenPGP packets");
-  if ((first & 0x40) === 0) {
-    const tag = (first >> 2) & 0xf;
-    const kind = first & 3;
-    if (kind === 3) throw new ShapeError("a packet has no length");
-    const length = reader.number(1 << kind);
-    return { tag, bodyAt: reader.at, length };
-  }
-  const length = reader.length();
-  return { tag: first & 0x3f, bodyAt: reader.at, length };
+    if (body.length > MAX_SIGNATURE_SIZE) throw new ShapeError("a signature is too long");
+    return body;
+  });
 }
 
 /**
@@ -63,7 +33,7 @@ function readHeader(
  * Unknown versions pass: the library names them.
  */
 export function checkShape(body: Uint8Array): void {
-  const reader = new Reader(body, 0);
+  const reader = new Reader(body);
   const version = reader.byte();
   if (version !== 4 && version !== 6) return;
   reader.byte();
@@ -86,7 +56,7 @@ export function checkShape(body: Uint8Array): void {
 }
 
 function checkUnhashed(area: Uint8Array): void {
-  const reader = new Reader(area, 0);
+  const reader = new Reader(area);
   while (reader.at < area.length) {
     const subpacket = reader.take(reader.length());
     const type = subpacket[0];
@@ -114,48 +84,4 @@ function checkInteger(reader: Reader, algorithm: number): void {
   // Older GnuPG wrote the halves of an EdDSA signature as fixed strings of 256 bits.
   if (algorithm === ALGORITHM_EDDSA_LEGACY && bits === 256) return;
   throw new ShapeError("a signature holds a number in a form that is not allowed");
-}
-
-/** Reads forward; never past the end. */
-class Reader {
-  readonly #bytes: Uint8Array;
-  at: number;
-
-  constructor(bytes: Uint8Array, at: number) {
-    this.#bytes = bytes;
-    this.at = at;
-  }
-
-  byte(): number {
-    const value = this.#bytes[this.at++];
-    if (value === undefined) throw new ShapeError("it ends in the middle of a signature");
-    return value;
-  }
-
-  number(size: number): number {
-    let value = 0;
-    for (let i = 0; i < size; i++) value = value * 256 + this.byte();
-    return value;
-  }
-
-  /** A new-format length (§4.2.1). Lengths in parts are for streams, not for signatures. */
-  length(): number {
-    const first = this.byte();
-    if (first < 192) return first;
-    if (first < 224) return ((first - 192) << 8) + this.byte() + 192;
-    if (first === 255) return this.number(4);
-    throw new ShapeError("a signature comes in parts");
-  }
-
-  take(size: number): Uint8Array {
-    if (this.at + size > this.#bytes.length) {
-      throw new ShapeError("it ends in the middle of a signature");
-    }
-    this.at += size;
-    return this.#bytes.subarray(this.at - size, this.at);
-  }
-
-  skip(size: number): void {
-    this.take(size);
-  }
 }
