@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * stage1: what rkt becomes (run) or starts (enter). Not for people: rkt executes it from a sealed memory file.
+ *
+ *   stage1 run PLANFD LOCKFD UUID     cwd = the pod directory; runs the pod
+ *   stage1 enter PLANFD UUID          runs one more program beside an app
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "enter.h"
+#include "plan.h"
+#include "supervise.h"
+#include "util.h"
+
+/* A descriptor's number, at a place where it is out of the way; -1 when there is none. */
+static int take_descriptor(const char *word, int place) {
+  int fd = 0;
+  for (const char *c = word; *c != 0; c++) {
+    if (*c < '0' || *c > '9' || fd > 100000) return -1;
+    fd = fd * 10 + (*c - '0');
+  }
+  int moved = fcntl(fd, F_DUPFD_CLOEXEC, place);
+  if (moved >= 0) close(fd);
+  return moved;
+}
+
+/* rkt runs without one of the standard descriptors when its caller closed it; the next open must not become it. */
+static void fill_standard_descriptors(void) {
+  int fd;
+  do fd = open("/dev/null", O_RDWR);
+  while (fd >= 0 && fd <= 2);
+  close_fd(fd);
+}
+
+static const char *open_plan(int fd, struct plan *plan) {
+  struct stat st;
+  if (fd < 0 || fstat(fd, &st) < 0) return "its descriptor is not open";
+  if (st.st_size <= 0 || st.st_size > PLAN_MAX_BYTES) return "its size is wrong";
+  const void *data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+  if (data == MAP_FAILED) return strerror(errno);
+  return plan_open(plan, data, (size_t)st.st_size);
+}
+
+int main(int argc, char **argv) {
+  bool run = argc == 5 && strcmp(argv[1], "run") == 0, enter = argc == 4 && strcmp(argv[1], "enter") == 0;
+  if (!run && !enter) {
+    say("stage1: not a command: this program is a part of rkt", NULL);
+    return STATUS_FAILED;
+  }
+  struct plan plan;
+  fill_standard_descriptors();
+  prctl(PR_SET_NAME, run ? "rkt" : "rkt-enter", 0, 0, 0);
+  prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+  int plan_fd = take_descriptor(argv[2], 1000), lock = run ? take_descriptor(argv[3], 1001) : -1;
+  const char *wrong = open_plan(plan_fd, &plan);
+  if (wrong != NULL || (run && lock < 0)) {
+    say("stage1: cannot read the plan: ", wrong != NULL ? wrong : "the pod's lock is not open", NULL);
+    return STATUS_FAILED;
+  }
+  /* Nothing else that rkt had open, or was given, goes on. */
+  close_fd(plan_fd);
+  if (lock >= 0 && lock != 3) {
+    dup3(lock, 3, O_CLOEXEC);
+    lock = 3;
+  }
+  sys_close_range(lock < 0 ? 3u : 4u, ~0u);
+  return run ? supervise(&plan, lock) : enter_app(&plan);
+}

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * See process.h. */
+#include "process.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/securebits.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "util.h"
+
+int limit_capabilities(uint64_t kept) {
+  struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+  struct __user_cap_data_struct now[2], data[2];
+  if (syscall(SYS_capget, &header, now) < 0) return -1;
+  /* Inheritable stays empty: CVE-2022-29162 and its kin. */
+  memset(data, 0, sizeof data);
+  for (int i = 0; i < 2; i++) {
+    uint32_t mask = (uint32_t)(kept >> (32 * i));
+    data[i].permitted = data[i].effective = now[i].permitted & mask;
+  }
+  return (int)syscall(SYS_capset, &header, data);
+}
+
+static int limit_bounding(uint64_t kept) {
+  for (unsigned long cap = 0; cap < 64; cap++) {
+    if ((kept >> cap & 1) != 0) continue;
+    if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0) return errno == EINVAL ? 0 : -1; /* EINVAL: past the last one */
+  }
+  return 0;
+}
+
+void reset_signals(void) {
+  struct sigaction action = {.sa_handler = SIG_DFL};
+  /* libc refuses its own signals 32-34 and the kernel KILL and STOP: nothing to reset there. */
+  for (int s = 1; s < 65; s++) sigaction(s, &action, NULL);
+  /* By system call: libc would not clear its own from the mask. */
+  uint64_t none = 0;
+  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof none);
+}
+
+static int set_groups(const struct field *groups) {
+  gid_t list[1024];
+  if (groups->n > sizeof list / sizeof list[0]) {
+    errno = EINVAL;
+    return -1;
+  }
+  for (size_t i = 0; i < groups->n; i++) list[i] = plan_number(groups, i);
+  return (int)syscall(SYS_setgroups, (size_t)groups->n, list);
+}
+
+int process_restrict(const struct process *p, bool as_root, struct report *r) {
+  static const struct field no_groups = {NULL, 0};
+  uint32_t uid = as_root ? 0 : p->uid, gid = as_root ? 0 : p->gid;
+  /* Order: bounding needs CAP_SETPCAP, ids need CAP_SETUID and CAP_SETGID; a change of uid from 0 empties the
+   * permitted set, and for uid 0 execve makes it the bounding set (capabilities(7)). */
+  if (limit_bounding(p->bounding) < 0) return fail(r, errno, "limit capabilities", NULL);
+  if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 && errno != EINVAL)
+    return fail(r, errno, "clear ambient capabilities", NULL);
+  if (set_groups(as_root ? &no_groups : &p->groups) < 0) return fail(r, errno, "set supplementary groups", NULL);
+  if (syscall(SYS_setresgid, gid, gid, gid) < 0) return fail(r, errno, "set group", NULL);
+  if (syscall(SYS_setresuid, uid, uid, uid) < 0) return fail(r, errno, "set user", NULL);
+  if (limit_capabilities(uid == 0 ? p->bounding : 0) < 0) return fail(r, errno, "limit capabilities", NULL);
+  if (p->no_new_privileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+    return fail(r, errno, "forbid new privileges", NULL);
+  return 0;
+}
+
+/* char * vectors from a plan's strings, in memory of their own: their number is bounded by the plan's size. */
+static char **vector(const struct field *strings) {
+  char **list = mmap(NULL, (strings->n + 1) * sizeof(char *), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (list == MAP_FAILED) return NULL;
+  const char *at = strings->s;
+  for (size_t i = 0; i < strings->n; i++) {
+    union {
+      const char *in;
+      char *out;
+    } text = {.in = plan_string(&at)}; /* execve's type, not its behaviour, drops const */
+    list[i] = text.out;
+  }
+  return list;
+}
+
+#if defined(__x86_64__)
+#define MACHINE EM_X86_64
+#elif defined(__aarch64__)
+#define MACHINE EM_AARCH64
+#else
+#define MACHINE EM_NONE
+#endif
+
+/* The interpreter that an ELF file asks for, from its own bytes (hostile: every offset is checked). */
+static bool elf_interpreter(int fd, const Elf64_Ehdr *header, char *out, size_t size) {
+  for (unsigned i = 0; i < header->e_phnum && i < 64; i++) {
+    Elf64_Phdr program;
+    uint64_t at = header->e_phoff + (uint64_t)i * sizeof program;
+    if (at > INT64_MAX || pread(fd, &program, sizeof program, (off_t)at) != (ssize_t)sizeof program) return false;
+    if (program.p_type != PT_INTERP) continue;
+    if (program.p_filesz == 0 || program.p_filesz >= size || program.p_offset > INT64_MAX) return false;
+    if (pread(fd, out, program.p_filesz, (off_t)program.p_offset) != (ssize_t)program.p_filesz) return false;
+    out[program.p_filesz] = 0;
+    return true;
+  }
+  return false;
+}
+
+/* `#! /bin/sh -e` -> `/bin/sh`, in place. */
+static char *script_interpreter(char *line) {
+  char *start = line + 2 + strspn(line + 2, " \t");
+  start[strcspn(start, " \t\r\n")] = 0;
+  return start;
+}
+
+static int fail_interpreter(struct report *r, int err, const char *path, const char *kind, const char *interpreter) {
+  char why[512];
+  struct text t = TEXT(why);
+  text_add(&t, "its ");
+  text_add(&t, kind);
+  text_add(&t, " ");
+  text_quote(&t, interpreter);
+  text_add(&t, " is missing");
+  return fail_why(r, err, "execute", path, why);
+}
+
+/* Why execve failed, found out afterwards. */
+static int diagnose(const char *path, int err, struct report *r) {
+  struct stat st;
+  union {
+    char text[256];
+    Elf64_Ehdr elf;
+  } start;
+  if (stat(path, &st) < 0) return fail(r, err, "execute", path);
+  if (err == EACCES && S_ISDIR(st.st_mode)) return fail_why(r, err, "execute", path, "it is a directory");
+  if (err == EACCES && !S_ISREG(st.st_mode)) return fail_why(r, err, "execute", path, "it is not a regular file");
+  if (err == EACCES && (st.st_mode & 0111) == 0) return fail_why(r, err, "execute", path, "it is not executable");
+  CLOSING int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0 || (err != ENOENT && err != ENOEXEC && err != EACCES)) return fail(r, err, "execute", path);
+  memset(&start, 0, sizeof start);
+  ssize_t n = pread(fd, start.text, sizeof start.text - 1, 0);
+  if (n > 2 && start.text[0] == '#' && start.text[1] == '!') {
+    const char *interpreter = script_interpreter(start.text);
+    if (err == ENOENT && access(interpreter, F_OK) < 0)
+      return fail_interpreter(r, err, path, "interpreter", interpreter);
+  } else if (n >= (ssize_t)sizeof start.elf && memcmp(start.elf.e_ident, ELFMAG, SELFMAG) == 0) {
+    char interpreter[256];
+    if (err == ENOEXEC && (start.elf.e_machine != MACHINE || start.elf.e_ident[EI_CLASS] != ELFCLASS64))
+      return fail_why(r, err, "execute", path, "it is a program for another kind of machine");
+    if (err == ENOENT && start.elf.e_ident[EI_CLASS] == ELFCLASS64 &&
+        elf_interpreter(fd, &start.elf, interpreter, sizeof interpreter) && access(interpreter, F_OK) < 0)
+      return fail_interpreter(r, err, path, "ELF interpreter", interpreter);
+  } else if (err == ENOEXEC) {
+    return fail_why(r, err, "execute", path, n == 0 ? "it is empty" : "it is neither an ELF program nor a script with #!");
+  }
+  return fail(r, err, "execute", path);
+}
+
+int process_execute(const struct process *p, const char *path, const struct field *argv, struct report *r) {
+  char **args = vector(argv), **env = vector(&p->environment);
+  int err = ENOMEM;
+  if (args != NULL && env != NULL) {
+    execve(path, args, env);
+    err = errno;
+  }
+  diagnose(path, err, r);
+  r->status = STATUS_EXEC;
+  return -1;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What a process is allowed: identity, capabilities, signals, descriptors; and becoming the program. */
+#ifndef RKT_PROCESS_H
+#define RKT_PROCESS_H
+
+#include "plan.h"
+#include "report.h"
+
+/* The rest of an app's operations, gathered until the program is executed. */
+struct process {
+  struct field environment;
+  uint64_t bounding;
+  bool no_new_privileges;
+  uint32_t uid, gid;
+  struct field groups;
+};
+
+/* Leaves at most `kept` of the calling process's capabilities (bits by number) in every set. */
+int limit_capabilities(uint64_t kept);
+
+/* Default dispositions, empty mask: Bun, and many a shell, leave SIGPIPE ignored, and exec keeps that. */
+void reset_signals(void);
+
+/* Takes on identity and limits. Afterwards only exec is left. `as_root`: run as 0:0 without groups instead. */
+int process_restrict(const struct process *p, bool as_root, struct report *r);
+
+/* execve. Returns only with `r` filled: the sentence says which interpreter is missing and the like. */
+int process_execute(const struct process *p, const char *path, const struct field *argv, struct report *r);
+
+#endif

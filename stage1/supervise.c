@@ -1,0 +1,515 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * See supervise.h. Order of a pod's life here: pipes and sockets, clone of PID 1, loss of power, one event loop
+ * (signals, messages, output, terminal), the end. The decisions about statuses are all in this file. */
+#include "supervise.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "pod.h"
+#include "process.h"
+#include "relay.h"
+#include "report.h"
+#include "terminal.h"
+#include "util.h"
+
+#define KILL_PATIENCE_MS 2000 /* from "kill all" to killing PID 1 itself */
+#define IDLE_MS 1000          /* then buffers are given back */
+#define CALM_READS 16         /* of one stream in a row, before signals are looked at again */
+
+struct supervised {
+  const char *name;
+  int channel; /* -1: the program runs, or never will */
+  bool ready, started, ended, failed;
+  struct stream out, err;
+  struct log log;
+};
+
+struct supervisor {
+  const char *command;
+  struct op options;
+  const char *cgroup; /* NULL: none */
+  int lock, control, signals;
+  int status_dir, pids_dir, rkt_dir, log_dir;
+  pid_t pod; /* PID 1, host's number; 0: reaped */
+  size_t count;
+  struct supervised *apps;
+  struct app_ends *ends;
+  struct pollfd *fds;
+  struct sink sinks[2];
+  struct terminal terminal;
+  int status;       /* of the pod, once something failed */
+  bool failed;      /* status counts */
+  bool announced;   /* supervisor-status exists */
+  bool going;       /* the apps were told to go */
+  int stopping;     /* 0, SIGTERM or SIGKILL: what was sent last */
+  uint64_t deadline; /* of what was sent last */
+  bool abandoned;   /* a second signal came: do not wait for slow readers */
+};
+
+void print_report(const char *command, const char *app, const struct report *r) {
+  if (app != NULL)
+    say(command, ": app \"", app, "\": ", r->text, NULL);
+  else
+    say(command, ": ", r->text, NULL);
+  if (r->remedy[0] != 0) say("  try: ", r->remedy, NULL);
+}
+
+static void *zeroed(size_t size) {
+  void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  return p == MAP_FAILED ? NULL : p;
+}
+
+int take_signals(void) {
+  struct sigaction ignore = {.sa_handler = SIG_IGN};
+  sigset_t set;
+  reset_signals();
+  sigaction(SIGPIPE, &ignore, NULL);
+  sigemptyset(&set);
+  sigaddset(&set, SIGCHLD);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGQUIT);
+  sigaddset(&set, SIGHUP);
+  sigaddset(&set, SIGWINCH);
+  sigprocmask(SIG_BLOCK, &set, NULL);
+  return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/* --- preparation -------------------------------------------------------------------------------------------------- */
+
+static int make_directory(const struct op *op, struct report *r) {
+  const char *path = op->f[DIRECTORY_PATH].s;
+  mode_t mode = (mode_t)op->f[DIRECTORY_MODE].n;
+  bool made = mkdir(path, mode) == 0;
+  if (!made && errno != EEXIST) return fail(r, errno, "make directory", path);
+  if (!made && (op->f[DIRECTORY_FLAGS].n & DIRECTORY_IS_ENFORCE) == 0) return 0;
+  /* By descriptor, and chmod after chown: chown clears set-id bits. */
+  CLOSING int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0 || fchown(fd, (uid_t)op->f[DIRECTORY_UID].n, (gid_t)op->f[DIRECTORY_GID].n) < 0 || fchmod(fd, mode) < 0)
+    return fail(r, errno, "set owner and mode of", path);
+  return 0;
+}
+
+static int open_directory(const char *path, struct report *r) {
+  int fd = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0) fail(r, errno, "open", path);
+  return fd;
+}
+
+/* Packets with their sender's pid (unix(7)): PID 1 and the apps know only their pids inside the pod. */
+static int make_channel(int *ours, int *theirs) {
+  int pair[2], on = 1;
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) return -1;
+  setsockopt(pair[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof on);
+  *ours = pair[0];
+  *theirs = pair[1];
+  return 0;
+}
+
+static int make_pipe(struct stream *s, int *theirs) {
+  int pair[2];
+  if (pipe2(pair, O_CLOEXEC) < 0) return -1;
+  fcntl(pair[0], F_SETFL, O_NONBLOCK);
+  fcntl(pair[0], F_SETPIPE_SZ, RELAY_CHUNK); /* a wish: the user's limit may forbid it */
+  s->fd = pair[0];
+  *theirs = pair[1];
+  return 0;
+}
+
+static int prepare_app(struct supervisor *s, size_t i, const char *name, struct report *r) {
+  uint64_t flags = s->options.f[OPTIONS_FLAGS].n;
+  struct supervised *a = &s->apps[i];
+  struct app_ends *e = &s->ends[i];
+  a->name = name;
+  log_open(&a->log, s->log_dir, name, s->options.f[OPTIONS_LOG_MAX_BYTES].n);
+  struct stream stream = {.fd = -1, .log = &a->log, .app = (flags & OPTION_IS_LOG_PREFIX) != 0 ? name : NULL};
+  a->out = a->err = stream;
+  a->out.sink = &s->sinks[0];
+  a->out.log_tag = "stdout";
+  a->err.sink = &s->sinks[1];
+  a->err.log_tag = "stderr";
+  e->out = e->err = -1;
+  if (make_channel(&a->channel, &e->channel) < 0) return fail(r, errno, "make a socket", NULL);
+  if ((flags & OPTION_IS_TERMINAL) != 0) return 0;
+  if (make_pipe(&a->out, &e->out) < 0 || make_pipe(&a->err, &e->err) < 0) return fail(r, errno, "make a pipe", NULL);
+  return 0;
+}
+
+static int prepare(struct supervisor *s, const struct plan *plan, struct cursor *pod_start, struct report *r) {
+  struct cursor cursor = plan_start(plan);
+  struct op op;
+  umask(0);
+  while (plan_next(&cursor, &op) && op.code != OP_POD) {
+    if (op.code == OP_OPTIONS) s->options = op;
+    if (op.code == OP_CGROUP) s->cgroup = op.f[CGROUP_PATH].s;
+    if (op.code == OP_DIRECTORY && make_directory(&op, r) < 0) {
+      r->op = op.index;
+      return -1;
+    }
+  }
+  *pod_start = cursor;
+  s->command = s->options.f[OPTIONS_COMMAND].s;
+  s->count = (size_t)s->options.f[OPTIONS_APPS].n;
+  s->apps = zeroed((s->count + 1) * sizeof *s->apps);
+  s->ends = zeroed((s->count + 1) * sizeof *s->ends);
+  s->fds = zeroed((s->count * 3 + 6) * sizeof *s->fds);
+  if (s->apps == NULL || s->ends == NULL || s->fds == NULL) return fail(r, ENOMEM, "set up the supervisor", NULL);
+  if ((s->rkt_dir = open_directory("stage1/rootfs/rkt", r)) < 0 ||
+      (s->status_dir = open_directory("stage1/rootfs/rkt/status", r)) < 0 ||
+      (s->pids_dir = open_directory("stage1/rootfs/rkt/pids", r)) < 0 || (s->log_dir = open_directory("logs", r)) < 0)
+    return -1;
+  sink_open(&s->sinks[0], STDOUT_FILENO);
+  sink_open(&s->sinks[1], STDERR_FILENO);
+  for (size_t i = 0; plan_find(&cursor, OP_APP, &op); i++)
+    if (prepare_app(s, i, op.f[APP_NAME].s, r) < 0) return -1;
+  return 0;
+}
+
+static int write_number(int dir, const char *name, uint64_t n) {
+  char text[24];
+  struct text t = TEXT(text);
+  text_number(&t, n);
+  text_add(&t, "\n");
+  return write_file(dir, name, text);
+}
+
+static void close_our_ends(struct supervisor *s) {
+  close_fd(s->control);
+  close_fd(s->signals);
+  close_fd(s->status_dir);
+  close_fd(s->pids_dir);
+  close_fd(s->rkt_dir);
+  close_fd(s->log_dir);
+  for (size_t i = 0; i < 2; i++)
+    if (s->sinks[i].fd > 2) close_fd(s->sinks[i].fd);
+  for (size_t i = 0; i < s->count; i++) {
+    close_fd(s->apps[i].channel);
+    close_fd(s->apps[i].out.fd);
+    close_fd(s->apps[i].err.fd);
+  }
+}
+
+static void close_their_ends(struct supervisor *s) {
+  for (size_t i = 0; i < s->count; i++) {
+    close_fd(s->ends[i].channel);
+    close_fd(s->ends[i].out);
+    close_fd(s->ends[i].err);
+  }
+}
+
+static int clone_pod(struct supervisor *s, const struct plan *plan, struct cursor start, struct report *r) {
+  struct pod pod = {.plan = plan, .start = start, .apps = s->ends, .count = s->count};
+  pod.flags = (uint32_t)s->options.f[OPTIONS_FLAGS].n;
+  uint64_t flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS;
+  if ((pod.flags & OPTION_IS_NEW_NETWORK) != 0) flags |= CLONE_NEWNET;
+  if (make_channel(&s->control, &pod.control) < 0) return fail(r, errno, "make a socket", NULL);
+  CLOSING int cgroup = s->cgroup == NULL ? -1 : open(s->cgroup, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  s->pod = sys_clone(flags, cgroup);
+  /* A cgroup that takes no processes costs tracking, not the pod. */
+  if (s->pod < 0 && cgroup >= 0) s->pod = sys_clone(flags, -1);
+  if (s->pod < 0) {
+    fail(r, errno, "make namespaces", NULL);
+    if (r->err == EPERM) remedy(r, "run as root with CAP_SYS_ADMIN, outside of a container that forbids namespaces");
+    if (r->err == ENOSPC) remedy(r, "raise the limits in /proc/sys/user/max_*_namespaces");
+    return -1;
+  }
+  if (s->pod == 0) {
+    close_our_ends(s);
+    pod_main(&pod);
+  }
+  close_fd(pod.control);
+  close_their_ends(s);
+  int err = write_number(AT_FDCWD, "pid", (uint64_t)s->pod);
+  if (err != 0) return fail(r, err, "write", "pid");
+  return 0;
+}
+
+/* What is left to do needs no capability: the files belong to uid 0, and so does PID 1. */
+static int give_up_power(struct report *r) {
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || limit_capabilities(0) < 0)
+    return fail(r, errno, "give up capabilities", NULL);
+  return 0;
+}
+
+/* --- decisions ------------------------------------------------------------------------------------------------------ */
+
+static void order_stop(struct supervisor *s, int signal) {
+  if (s->stopping == SIGKILL || s->stopping == signal || s->pod == 0) return;
+  struct message m = {.type = MESSAGE_SIGNAL, .value = signal};
+  s->stopping = signal;
+  s->deadline = now_ms() + (signal == SIGKILL ? KILL_PATIENCE_MS : s->options.f[OPTIONS_GRACE_MS].n);
+  if (!send_message(s->control, &m, -1)) kill(s->pod, SIGKILL);
+}
+
+static void pod_failed(struct supervisor *s, int status) {
+  if (!s->failed) s->status = status;
+  s->failed = true;
+}
+
+/* The set-up failed before any program of the pod ran: nothing deserves a grace period. */
+static void give_up(struct supervisor *s) {
+  pod_failed(s, STATUS_FAILED);
+  if (s->pod != 0) kill(s->pod, SIGKILL);
+}
+
+static void app_ended(struct supervisor *s, struct supervised *a, int status) {
+  if (a->ended) return;
+  a->ended = true;
+  int err = write_number(s->status_dir, a->name, (uint64_t)status);
+  if (err != 0) say(s->command, ": cannot write the status of app \"", a->name, "\": ", strerror(err), NULL);
+  if (status == 0) return;
+  pod_failed(s, status);
+  order_stop(s, SIGTERM);
+}
+
+static void deadline_passed(struct supervisor *s) {
+  if (s->stopping == SIGKILL)
+    kill(s->pod, SIGKILL);
+  else
+    order_stop(s, SIGKILL);
+}
+
+static void announce_if_ready(struct supervisor *s) {
+  if (s->announced) return;
+  for (size_t i = 0; i < s->count; i++)
+    if (!s->apps[i].started || s->apps[i].channel >= 0 || s->apps[i].failed) return;
+  s->announced = true;
+  symlinkat("ready", s->rkt_dir, "supervisor-status");
+}
+
+static void let_go_if_ready(struct supervisor *s) {
+  if (s->going) return;
+  for (size_t i = 0; i < s->count; i++)
+    if (!s->apps[i].ready) return;
+  s->going = true;
+  struct message m = {.type = MESSAGE_GO};
+  for (size_t i = 0; s->count > 1 && i < s->count; i++) send_message(s->apps[i].channel, &m, -1);
+}
+
+/* --- events --------------------------------------------------------------------------------------------------------- */
+
+static void read_channel(struct supervisor *s, struct supervised *a) {
+  struct message m = {0};
+  int got;
+  while ((got = receive_message(a->channel, &m, false)) == 1) {
+    switch (m.type) {
+      case MESSAGE_READY:
+        a->ready = true;
+        a->out.pid = a->err.pid = m.value;
+        let_go_if_ready(s);
+        break;
+      case MESSAGE_STARTED:
+        a->started = true;
+        a->out.pid = a->err.pid = m.value;
+        if (m.sender > 0) write_number(s->pids_dir, a->name, (uint64_t)m.sender);
+        break;
+      case MESSAGE_FAILED:
+        a->failed = true;
+        print_report(s->command, s->count > 1 ? a->name : NULL, &m.report);
+        if (!a->started) {
+          if (!s->going) give_up(s);
+        }
+        break;
+      case MESSAGE_TERMINAL:
+        a->out.fd = fcntl(m.fd, F_DUPFD_CLOEXEC, 3);
+        terminal_attach(&s->terminal, m.fd);
+        break;
+      default:
+        break;
+    }
+  }
+  if (got == 0) {
+    close_fd(a->channel);
+    a->channel = -1;
+    announce_if_ready(s);
+  }
+}
+
+static void read_control(struct supervisor *s) {
+  struct message m = {0};
+  int got;
+  while ((got = receive_message(s->control, &m, false)) == 1) {
+    if (m.type == MESSAGE_EXITED && m.app < s->count) {
+      /* What the app said before it ended comes first. */
+      if (s->apps[m.app].channel >= 0) read_channel(s, &s->apps[m.app]);
+      app_ended(s, &s->apps[m.app], m.value);
+    }
+    if (m.type == MESSAGE_FAILED) {
+      print_report(s->command, NULL, &m.report);
+      give_up(s);
+    }
+  }
+  if (got == 0) {
+    close_fd(s->control);
+    s->control = -1;
+  }
+}
+
+static void reap_pod(struct supervisor *s) {
+  int status;
+  if (waitpid(s->pod, &status, WNOHANG) != s->pod) return;
+  if (s->control >= 0) read_control(s);
+  s->pod = 0;
+  bool all = true;
+  for (size_t i = 0; i < s->count; i++) all = all && s->apps[i].ended;
+  if (WIFSIGNALED(status) && !all && !s->failed && s->stopping == 0)
+    say(s->command, ": the pod's first process was killed: ", strsignal(WTERMSIG(status)), NULL);
+  if (!all) pod_failed(s, WIFSIGNALED(status) ? 128 + WTERMSIG(status) : STATUS_FAILED);
+}
+
+static void read_signals(struct supervisor *s) {
+  struct signalfd_siginfo info;
+  while (read(s->signals, &info, sizeof info) == (ssize_t)sizeof info) {
+    switch ((int)info.ssi_signo) {
+      case SIGCHLD:
+        if (s->pod != 0) reap_pod(s);
+        break;
+      case SIGWINCH:
+        terminal_resize(&s->terminal);
+        break;
+      default:
+        if (s->pod == 0 || s->stopping != 0) {
+          s->abandoned = true;
+          order_stop(s, SIGKILL);
+        } else {
+          order_stop(s, SIGTERM);
+        }
+    }
+  }
+}
+
+static bool read_some(struct stream *s) {
+  bool more = true;
+  for (int i = 0; i < CALM_READS && more && stream_wants(s); i++) more = stream_read(s);
+  return more;
+}
+
+static size_t add_fd(struct supervisor *s, size_t n, int fd, short events) {
+  s->fds[n] = (struct pollfd){fd, events, 0};
+  return n + 1;
+}
+
+/* What to wait for now. A stream whose sink is busy is left out: that is the back pressure. */
+static size_t collect(struct supervisor *s, bool *typing) {
+  size_t n = add_fd(s, 0, s->signals, POLLIN);
+  n = add_fd(s, n, s->control, POLLIN);
+  for (size_t i = 0; i < 2; i++) n = add_fd(s, n, sink_busy(&s->sinks[i]) ? s->sinks[i].fd : -1, POLLOUT);
+  *typing = s->terminal.master >= 0;
+  n = add_fd(s, n, *typing && terminal_wants_input(&s->terminal) ? STDIN_FILENO : -1, POLLIN);
+  n = add_fd(s, n, *typing && !terminal_wants_input(&s->terminal) ? s->terminal.master : -1, POLLOUT);
+  for (size_t i = 0; i < s->count; i++) {
+    struct supervised *a = &s->apps[i];
+    n = add_fd(s, n, a->channel, POLLIN);
+    n = add_fd(s, n, stream_wants(&a->out) ? a->out.fd : -1, POLLIN);
+    n = add_fd(s, n, stream_wants(&a->err) ? a->err.fd : -1, POLLIN);
+  }
+  return n;
+}
+
+static int timeout(const struct supervisor *s, bool active) {
+  if (s->stopping == 0) return active ? IDLE_MS : -1;
+  uint64_t now = now_ms();
+  return now >= s->deadline ? 0 : (int)(s->deadline - now);
+}
+
+/* Until PID 1 is reaped. */
+static void run(struct supervisor *s) {
+  bool active = false;
+  while (s->pod != 0) {
+    bool typing;
+    size_t n = collect(s, &typing);
+    int ready = poll(s->fds, (nfds_t)n, timeout(s, active));
+    if (ready == 0 && s->stopping == 0) {
+      relay_trim(s->sinks, 2);
+      active = false;
+      continue;
+    }
+    if (s->stopping != 0 && now_ms() >= s->deadline) deadline_passed(s);
+    if (ready <= 0) continue;
+    const struct pollfd *fds = s->fds;
+    if (fds[0].revents != 0) read_signals(s);
+    for (size_t i = 0; i < s->count; i++)
+      if (s->apps[i].channel >= 0 && fds[6 + 3 * i].revents != 0) read_channel(s, &s->apps[i]);
+    if (fds[1].revents != 0 && s->control >= 0) read_control(s);
+    for (size_t i = 0; i < 2; i++)
+      if (fds[2 + i].revents != 0) sink_flush(&s->sinks[i]);
+    if (typing && (fds[4].revents != 0 || fds[5].revents != 0) && !terminal_type(&s->terminal))
+      order_stop(s, SIGTERM);
+    for (size_t i = 0; i < s->count; i++) {
+      struct supervised *a = &s->apps[i];
+      if (fds[7 + 3 * i].revents != 0) active = true, read_some(&a->out);
+      if (fds[8 + 3 * i].revents != 0) active = true, read_some(&a->err);
+    }
+  }
+}
+
+/* Every writer inside is dead, so that a stream is over when nothing comes (an outside process that was handed a
+ * descriptor does not hold us). A slow reader is waited for, until a signal says not to. */
+static void drain(struct supervisor *s) {
+  for (bool left = true; left && !s->abandoned;) {
+    left = false;
+    for (size_t i = 0; i < s->count; i++) {
+      struct supervised *a = &s->apps[i];
+      struct stream *streams[2] = {&a->out, &a->err};
+      for (size_t k = 0; k < 2; k++) {
+        while (stream_wants(streams[k]) && stream_read(streams[k])) continue;
+        if (streams[k]->fd >= 0 && sink_busy(streams[k]->sink)) left = true;
+      }
+    }
+    struct pollfd fds[3] = {{s->signals, POLLIN, 0}, {-1, POLLOUT, 0}, {-1, POLLOUT, 0}};
+    bool busy = false;
+    for (size_t i = 0; i < 2; i++) {
+      sink_flush(&s->sinks[i]);
+      if (!sink_busy(&s->sinks[i])) continue;
+      busy = left = true;
+      fds[1 + i].fd = s->sinks[i].fd;
+    }
+    if (!busy) continue;
+    poll(fds, 3, -1);
+    if (fds[0].revents != 0) read_signals(s);
+  }
+}
+
+static int finish(struct supervisor *s) {
+  terminal_restore(&s->terminal);
+  /* Empty by now. Where it is not (a process that `enter` brought in is being reaped), `rkt gc` removes it. */
+  if (s->cgroup != NULL) rmdir(s->cgroup);
+  return s->failed ? s->status : 0;
+}
+
+int supervise(const struct plan *plan, int lock) {
+  static struct supervisor state;
+  struct supervisor *s = &state;
+  struct report r = {.status = STATUS_FAILED};
+  struct cursor start;
+  s->lock = lock;
+  s->command = "run";
+  s->terminal.master = -1;
+  s->signals = take_signals();
+  int err = write_number(AT_FDCWD, "ppid", (uint64_t)getpid());
+  if (err != 0) fail(&r, err, "write", "ppid");
+  if (err != 0 || prepare(s, plan, &start, &r) < 0) {
+    print_report(s->command, NULL, &r);
+    return STATUS_FAILED;
+  }
+  if (clone_pod(s, plan, start, &r) < 0 || give_up_power(&r) < 0) {
+    print_report(s->command, NULL, &r);
+    if (s->pod <= 0) return STATUS_FAILED;
+    give_up(s);
+  }
+  run(s);
+  drain(s);
+  return finish(s);
+}

@@ -1,0 +1,479 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * See tree.h. Mount calls are the ones by descriptor of Linux 5.2 and later: open_tree(2), fsopen(2), fsmount(2),
+ * move_mount(2), mount_setattr(2). */
+#include "tree.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/mount.h>
+#include <linux/openat2.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "util.h"
+
+#define EMPTY_PATH 0x1000 /* AT_EMPTY_PATH */
+#define SUBTREE 0x8000    /* AT_RECURSIVE */
+#define DETACH 2          /* MNT_DETACH */
+
+#define KERNEL_PATH (RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS)
+#define IMAGE_PATH (RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
+
+static int open_tree(int dir, const char *path, unsigned flags) {
+  return (int)syscall(SYS_open_tree, dir, path, flags | OPEN_TREE_CLOEXEC);
+}
+
+static int move_mount(int mount, int target) {
+  return (int)syscall(SYS_move_mount, mount, "", target, "",
+                      MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+}
+
+static int set_attributes(int mount, uint64_t attributes, unsigned flags) {
+  struct mount_attr attr = {.attr_set = attributes};
+  return attributes == 0 ? 0 : (int)syscall(SYS_mount_setattr, mount, "", EMPTY_PATH | flags, &attr, sizeof attr);
+}
+
+static const char *mount_reason(int err) {
+  if (err == ENOSPC) return "the limit of mounts is reached (/proc/sys/fs/mount-max)"; /* mount(2) */
+  if (err == ELOOP) return "a symbolic link is in the way";
+  return NULL;
+}
+
+/* What the file system itself said, "e overlay: text"; kept by the context (fsopen(2) "message retrieval"). */
+static const char *context_reason(int context, char *buffer, size_t size, int err) {
+  ssize_t n = read(context, buffer, size - 1);
+  if (n <= 2) return mount_reason(err);
+  buffer[n] = 0;
+  while (n > 0 && buffer[n - 1] == '\n') buffer[--n] = 0;
+  return buffer + 2;
+}
+
+/* --- file systems ------------------------------------------------------------------------------------------- */
+
+static int config(int context, const char *option) {
+  char key[64];
+  const char *equals = strchr(option, '=');
+  if (equals == NULL) return (int)syscall(SYS_fsconfig, context, FSCONFIG_SET_FLAG, option, NULL, 0);
+  size_t n = (size_t)(equals - option);
+  if (n >= sizeof key) {
+    errno = EINVAL;
+    return -1;
+  }
+  memcpy(key, option, n);
+  key[n] = 0;
+  return (int)syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, key, equals + 1, 0);
+}
+
+static int fail_mount(struct report *r, int context, const char *type, const char *target) {
+  int err = errno;
+  char action[64], said[256];
+  struct text t = TEXT(action);
+  text_add(&t, "mount ");
+  text_add(&t, type);
+  text_add(&t, " at");
+  return fail_why(r, err, action, target,
+                  context < 0 ? mount_reason(err) : context_reason(context, said, sizeof said, err));
+}
+
+int mount_new(int base, const struct op *op, struct report *r) {
+  const char *type = op->f[MOUNT_TYPE].s, *target = op->f[MOUNT_TARGET].s;
+  bool optional = (op->f[MOUNT_FLAGS].n & MOUNT_IS_OPTIONAL) != 0;
+  CLOSING int at = base == AT_FDCWD ? open(target, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+                                    : sys_openat2(base, target, O_PATH | O_DIRECTORY, 0, KERNEL_PATH);
+  if (at < 0) return fail_mount(r, -1, type, target);
+  CLOSING int context = (int)syscall(SYS_fsopen, type, FSOPEN_CLOEXEC);
+  if (context < 0) return optional ? 0 : fail_mount(r, -1, type, target);
+  const char *option = op->f[MOUNT_OPTIONS].s;
+  for (uint64_t i = 0; i < op->f[MOUNT_OPTIONS].n; i++)
+    if (config(context, plan_string(&option)) < 0) return fail_mount(r, context, type, target);
+  CLOSING int mount = -1;
+  if (syscall(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0 ||
+      (mount = (int)syscall(SYS_fsmount, context, FSMOUNT_CLOEXEC, (unsigned)op->f[MOUNT_ATTRIBUTES].n)) < 0 ||
+      move_mount(mount, at) < 0)
+    return optional ? 0 : fail_mount(r, context, type, target);
+  return 0;
+}
+
+/* The name of a descriptor as a path: short (fsconfig takes 255 bytes) and without characters to escape. */
+static void descriptor_path(char *buffer, size_t size, const char *prefix, int fd) {
+  struct text t = {buffer, size, 0};
+  text_add(&t, prefix);
+  text_add(&t, "/proc/self/fd/");
+  text_number(&t, (uint64_t)fd);
+}
+
+/* One directory of an overlay. Linux 6.13 takes the descriptor, earlier ones its path; `lowerdir+` is of 6.5. */
+static int set_layer(int context, const char *key, int fd) {
+  if (syscall(SYS_fsconfig, context, FSCONFIG_SET_FD, key, NULL, fd) == 0) return 0;
+  char path[64];
+  descriptor_path(path, sizeof path, "", fd);
+  return (int)syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, key, path, 0);
+}
+
+static int open_layer(const char *path) { return open(path, O_PATH | O_DIRECTORY | O_CLOEXEC); }
+
+/* The lower directories for a kernel without `lowerdir+`: one string, at most 255 bytes. */
+static int set_lowers_as_string(int context, const struct field *lowers, struct report *r) {
+  char value[256];
+  struct text t = TEXT(value);
+  const char *at = lowers->s;
+  for (uint64_t i = 0; i < lowers->n; i++) {
+    const char *path = plan_string(&at);
+    int fd = open_layer(path); /* stays open until the process ends: the mount resolves the path at once */
+    if (fd < 0) return fail(r, errno, "open layer", path);
+    char one[64];
+    descriptor_path(one, sizeof one, i == 0 ? "" : ":", fd);
+    text_add(&t, one);
+  }
+  if (t.length + 1 == t.size) return fail_why(r, E2BIG, "mount overlay at", "/", "too many layers for this kernel");
+  if (syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "lowerdir", value, 0) < 0)
+    return fail_mount(r, context, "overlay", "/");
+  return 0;
+}
+
+static int set_lowers(int context, const struct field *lowers, struct report *r) {
+  const char *at = lowers->s;
+  for (uint64_t i = 0; i < lowers->n; i++) {
+    const char *path = plan_string(&at);
+    CLOSING int fd = open_layer(path);
+    if (fd < 0) return fail(r, errno, "open layer", path);
+    if (set_layer(context, "lowerdir+", fd) < 0) {
+      if (i == 0 && errno == EINVAL) return set_lowers_as_string(context, lowers, r);
+      return fail_mount(r, context, "overlay", "/");
+    }
+  }
+  return 0;
+}
+
+static int make_overlay(struct tree *t, const struct op *op, struct report *r) {
+  CLOSING int context = (int)syscall(SYS_fsopen, "overlay", FSOPEN_CLOEXEC);
+  if (context < 0) {
+    fail_mount(r, -1, "overlay", "/");
+    if (r->err == ENODEV) remedy(r, "modprobe overlay, or --no-overlay");
+    return -1;
+  }
+  const char *target = op->f[OVERLAY_SOURCE_TARGET].s;
+  const char *upper_path = op->f[OVERLAY_SOURCE_UPPER].s, *work_path = op->f[OVERLAY_SOURCE_WORK].s;
+  CLOSING int at = open_layer(target);
+  if (at < 0) return fail(r, errno, "open", target);
+  CLOSING int upper = open_layer(upper_path);
+  if (upper < 0) return fail(r, errno, "open", upper_path);
+  CLOSING int work = open_layer(work_path);
+  if (work < 0) return fail(r, errno, "open", work_path);
+  if (set_lowers(context, &op->f[OVERLAY_SOURCE_LOWERS], r) < 0) return -1;
+  int mount = -1;
+  if (set_layer(context, "upperdir", upper) < 0 || set_layer(context, "workdir", work) < 0 ||
+      syscall(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0 ||
+      (mount = (int)syscall(SYS_fsmount, context, FSMOUNT_CLOEXEC, (unsigned)op->f[OVERLAY_ATTRIBUTES].n)) < 0 ||
+      move_mount(mount, at) < 0) {
+    fail_mount(r, context, "overlay", "/");
+    if (r->err == EINVAL) remedy(r, "--no-overlay, or a data directory (--dir) on ext4, xfs or btrfs");
+    close_fd(mount);
+    return -1;
+  }
+  t->root = mount;
+  return 0;
+}
+
+static int bind_root(struct tree *t, const struct op *op, struct report *r) {
+  const char *path = op->f[BIND_ROOT_SOURCE_PATH].s;
+  CLOSING int at = open_layer(path);
+  if (at < 0) return fail(r, errno, "open root", path);
+  int mount = open_tree(at, "", EMPTY_PATH | OPEN_TREE_CLONE | SUBTREE);
+  if (mount < 0 || set_attributes(mount, op->f[BIND_ROOT_ATTRIBUTES].n, 0) < 0 || move_mount(mount, at) < 0) {
+    fail_mount(r, -1, "root", path);
+    close_fd(mount);
+    return -1;
+  }
+  t->root = mount;
+  return 0;
+}
+
+/* --- paths in the tree -------------------------------------------------------------------------------------- */
+
+/* The directory that holds PATH, and in *name its last component. Symbolic links are refused. */
+static int open_parent(const struct tree *t, const char *path, const char **name) {
+  char parent[4096];
+  const char *slash = strrchr(path, '/');
+  size_t n = slash == NULL ? 0 : (size_t)(slash - path);
+  if (n >= sizeof parent) {
+    errno = ENAMETOOLONG;
+    return -1;
+  }
+  memcpy(parent, path, n);
+  parent[n] = 0;
+  *name = slash == NULL ? path : slash + 1;
+  return sys_openat2(t->root, n == 0 ? "/" : parent, O_PATH | O_DIRECTORY, 0, KERNEL_PATH);
+}
+
+/* A target for a mount, made when missing with its parents (0755, root). Links of the image are followed, below
+ * its root. `directory`: the kind that is made and wanted. Returns an O_PATH descriptor. */
+static int open_target(const struct tree *t, const char *path, bool directory, bool replace_dangling) {
+  uint64_t kind = O_PATH | (directory ? O_DIRECTORY : 0u);
+  int fd = sys_openat2(t->root, path, kind, 0, IMAGE_PATH);
+  if (fd >= 0 || errno != ENOENT) return fd;
+  char prefix[4096];
+  if (strlen(path) >= sizeof prefix) {
+    errno = ENAMETOOLONG;
+    return -1;
+  }
+  strcpy(prefix, path);
+  CLOSING int parent = sys_openat2(t->root, "/", O_PATH | O_DIRECTORY, 0, IMAGE_PATH);
+  if (parent < 0) return -1;
+  for (char *at = prefix; at != NULL;) {
+    while (*at == '/') at++;
+    if (*at == 0) break;
+    char *slash = strchr(at, '/');
+    if (slash != NULL) *slash = 0;
+    const char *rest = slash;
+    if (rest != NULL) {
+      rest++;
+      while (*rest == '/') rest++;
+    }
+    bool last = rest == NULL || *rest == 0;
+    int next = sys_openat2(t->root, prefix, O_PATH, 0, IMAGE_PATH);
+    if (next < 0 && errno == ENOENT) {
+      int made = last && !directory ? mknodat(parent, at, S_IFREG | 0644, 0) : mkdirat(parent, at, 0755);
+      if (made < 0 && errno == EEXIST && last && !directory && replace_dangling) {
+        unlinkat(parent, at, 0);
+        made = mknodat(parent, at, S_IFREG | 0644, 0);
+      }
+      if (made < 0) return -1;
+      next = sys_openat2(t->root, prefix, O_PATH, 0, IMAGE_PATH);
+    }
+    if (next < 0) return -1;
+    close_fd(parent);
+    parent = next;
+    if (slash != NULL) *slash = '/';
+    at = slash;
+  }
+  return sys_openat2(t->root, path, kind, 0, IMAGE_PATH);
+}
+
+/* A plan's directories are fixed ones such as /proc: a symbolic link of the image in their place stays, and the
+ * mount that follows refuses it. */
+static int make_directory(const struct tree *t, const struct op *op, struct report *r) {
+  const char *name, *path = op->f[MAKE_DIRECTORY_PATH].s;
+  CLOSING int parent = open_parent(t, path, &name);
+  if (parent < 0 || (mkdirat(parent, name, (mode_t)op->f[MAKE_DIRECTORY_MODE].n) < 0 && errno != EEXIST))
+    return fail(r, errno, "make directory", path);
+  return 0;
+}
+
+static int make_symlink(const struct tree *t, const struct op *op, struct report *r) {
+  const char *name, *path = op->f[SYMLINK_PATH].s;
+  CLOSING int parent = open_parent(t, path, &name);
+  if (parent < 0) {
+    if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP) return 0;
+    return fail(r, errno, "make symbolic link", path);
+  }
+  if (symlinkat(op->f[SYMLINK_CONTENT].s, parent, name) < 0 && errno != EEXIST)
+    return fail(r, errno, "make symbolic link", path);
+  return 0;
+}
+
+/* --- devices ------------------------------------------------------------------------------------------------ */
+
+/* Every mount of a pod is nodev, and each device is a mount of its own without it: an app that keeps CAP_MKNOD can
+ * make a node and not open it. The node is new (a bind of the host's would share its owner and mode), unless the
+ * kernel forbids mknod, as in a user namespace. */
+static int make_node(struct tree *t, const struct op *op, struct report *r) {
+  const char *name, *path = op->f[NODE_PATH].s;
+  unsigned major = (unsigned)op->f[NODE_MAJOR].n, minor = (unsigned)op->f[NODE_MINOR].n;
+  CLOSING int parent = open_parent(t, path, &name);
+  if (parent < 0) return fail(r, errno, "make device", path);
+  int mount;
+  if (mknodat(parent, name, S_IFCHR | (mode_t)op->f[NODE_MODE].n, makedev(major, minor)) == 0) {
+    mount = open_tree(parent, name, OPEN_TREE_CLONE);
+  } else {
+    if (errno != EPERM || mknodat(parent, name, S_IFREG | 0644, 0) < 0) return fail(r, errno, "make device", path);
+    mount = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE);
+  }
+  if (mount < 0) return fail(r, errno, "make device", path);
+  CLOSING int target = openat(parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  if (target < 0 || set_attributes(mount, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, 0) < 0 ||
+      move_mount(mount, target) < 0) {
+    fail(r, errno, "make device", path);
+    close_fd(mount);
+    return -1;
+  }
+  if (major == 1 && minor == 3 && t->null < 0)
+    t->null = mount;
+  else
+    close_fd(mount);
+  return 0;
+}
+
+static int bind_terminal(const struct tree *t, unsigned number, struct report *r) {
+  char path[32];
+  struct text text = TEXT(path);
+  text_add(&text, "/dev/pts/");
+  text_number(&text, number);
+  CLOSING int source = sys_openat2(t->root, path, O_PATH, 0, KERNEL_PATH);
+  CLOSING int target = open_target(t, "/dev/console", false, false);
+  CLOSING int mount = source < 0 ? -1 : open_tree(source, "", EMPTY_PATH | OPEN_TREE_CLONE);
+  if (target < 0 || mount < 0 || move_mount(mount, target) < 0) return fail(r, errno, "bind terminal at", "/dev/console");
+  return 0;
+}
+
+/* From the app's own devpts, so that its name inside is right (devpts(5): newinstance). */
+static int make_terminal(struct tree *t, int *master, struct report *r) {
+  int fd = sys_openat2(t->root, "/dev/pts/ptmx", O_RDWR | O_NOCTTY, 0, KERNEL_PATH);
+  int unlock = 0;
+  unsigned number = 0;
+  if (fd < 0 || ioctl(fd, TIOCSPTLCK, &unlock) < 0 || ioctl(fd, (int)TIOCGPTN, &number) < 0) {
+    close_fd(fd);
+    return fail(r, errno, "open terminal at", "/dev/pts/ptmx");
+  }
+  t->slave = ioctl(fd, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+  if (t->slave < 0 || bind_terminal(t, number, r) < 0) {
+    if (t->slave < 0) fail(r, errno, "open terminal at", "/dev/pts/ptmx");
+    close_fd(fd);
+    return -1;
+  }
+  *master = fd;
+  return 0;
+}
+
+/* --- binds, masks ------------------------------------------------------------------------------------------- */
+
+static int fail_bind(struct report *r, const char *source, const char *target) {
+  int err = errno;
+  char action[512];
+  struct text t = TEXT(action);
+  text_add(&t, "mount ");
+  text_quote(&t, source);
+  text_add(&t, " at");
+  const char *why = mount_reason(err);
+  if (err == ENOTDIR) why = "one is a directory and the other is not";
+  return fail_why(r, err, action, target, why);
+}
+
+static int make_bind(const struct tree *t, const struct op *op, struct report *r) {
+  const char *source = op->f[BIND_SOURCE].s, *target = op->f[BIND_TARGET].s;
+  uint64_t flags = op->f[BIND_FLAGS].n;
+  unsigned recursive = (flags & BIND_IS_RECURSIVE) != 0 ? SUBTREE : 0;
+  if ((flags & BIND_IS_IF_TARGET_MISSING) != 0) {
+    CLOSING int present = sys_openat2(t->root, target, O_PATH, 0, IMAGE_PATH);
+    if (present >= 0) return 0;
+  }
+  CLOSING int from = (flags & BIND_IS_SOURCE_IN_ROOT) != 0 ? sys_openat2(t->root, source, O_PATH, 0, KERNEL_PATH)
+                                                           : open(source, O_PATH | O_CLOEXEC);
+  if (from < 0) {
+    if (errno == ENOENT && (flags & BIND_IS_OPTIONAL_SOURCE) != 0) return 0;
+    return fail_why(r, errno, "open", source, NULL);
+  }
+  struct stat st;
+  CLOSING int mount = open_tree(from, "", EMPTY_PATH | OPEN_TREE_CLONE | recursive);
+  if (mount < 0 || fstat(mount, &st) < 0) return fail_bind(r, source, target);
+  CLOSING int at = open_target(t, target, S_ISDIR(st.st_mode), (flags & BIND_IS_REPLACE_DANGLING) != 0);
+  if (at < 0) return fail_bind(r, source, target);
+  /* A device as a volume is meant to be opened. */
+  uint64_t attributes = op->f[BIND_ATTRIBUTES].n;
+  if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode)) attributes &= ~(uint64_t)MOUNT_ATTR_NODEV;
+  if (set_attributes(mount, attributes, recursive) < 0 || move_mount(mount, at) < 0)
+    return fail_bind(r, source, target);
+  return 0;
+}
+
+static int add_attributes(const struct tree *t, const struct op *op, struct report *r) {
+  const char *path = op->f[ATTRIBUTES_PATH].s;
+  CLOSING int at = sys_openat2(t->root, path, O_PATH, 0, KERNEL_PATH);
+  if (at < 0 || set_attributes(at, op->f[ATTRIBUTES_ATTRIBUTES].n, 0) < 0)
+    return fail(r, errno, "restrict the mount at", path);
+  return 0;
+}
+
+/* An empty directory in /dev (a tmpfs of ours). It is unlinked before the app starts; mounts of it live on, and
+ * nothing can be made in a directory that is unlinked. */
+static int empty_directory(struct tree *t) {
+  if (t->empty >= 0) return 0;
+  CLOSING int dev = sys_openat2(t->root, "/dev", O_PATH | O_DIRECTORY, 0, KERNEL_PATH);
+  if (dev < 0 || mkdirat(dev, ".masked", 0) < 0) return -1;
+  t->empty = openat(dev, ".masked", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  return t->empty < 0 ? -1 : 0;
+}
+
+static int mask(struct tree *t, const struct op *op, struct report *r) {
+  const char *path = op->f[MASK_PATH].s;
+  CLOSING int at = sys_openat2(t->root, path, O_PATH, 0, KERNEL_PATH);
+  if (at < 0) return errno == ENOENT ? 0 : fail(r, errno, "mask", path);
+  struct stat st;
+  if (fstat(at, &st) < 0) return fail(r, errno, "mask", path);
+  if (S_ISDIR(st.st_mode) && empty_directory(t) < 0) return fail(r, errno, "mask", path);
+  CLOSING int mount = open_tree(S_ISDIR(st.st_mode) ? t->empty : t->null, "", EMPTY_PATH | OPEN_TREE_CLONE);
+  if (mount < 0 ||
+      set_attributes(mount, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, 0) < 0 ||
+      move_mount(mount, at) < 0)
+    return fail(r, errno, "mask", path);
+  return 0;
+}
+
+static int protect(const struct tree *t, const struct op *op, struct report *r) {
+  const char *path = op->f[PROTECT_PATH].s;
+  CLOSING int at = sys_openat2(t->root, path, O_PATH, 0, KERNEL_PATH);
+  if (at < 0) return errno == ENOENT ? 0 : fail(r, errno, "protect", path);
+  CLOSING int mount = open_tree(at, "", EMPTY_PATH | OPEN_TREE_CLONE | SUBTREE);
+  if (mount < 0 ||
+      set_attributes(mount, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, SUBTREE) < 0 ||
+      move_mount(mount, at) < 0)
+    return fail(r, errno, "protect", path);
+  return 0;
+}
+
+int tree_apply(struct tree *t, const struct op *op, int *master, struct report *r) {
+  switch (op->code) {
+    case OP_OVERLAY:
+      return make_overlay(t, op, r);
+    case OP_BIND_ROOT:
+      return bind_root(t, op, r);
+    case OP_MAKE_DIRECTORY:
+      return make_directory(t, op, r);
+    case OP_SYMLINK:
+      return make_symlink(t, op, r);
+    case OP_MOUNT:
+      return mount_new(t->root, op, r);
+    case OP_NODE:
+      return make_node(t, op, r);
+    case OP_BIND:
+      return make_bind(t, op, r);
+    case OP_ATTRIBUTES:
+      return add_attributes(t, op, r);
+    case OP_MASK:
+      return mask(t, op, r);
+    case OP_PROTECT:
+      return protect(t, op, r);
+    case OP_TERMINAL:
+      return make_terminal(t, master, r);
+    case OP_PIVOT:
+      return tree_pivot(t, r);
+    default:
+      return fail_why(r, EINVAL, "build the root", NULL, "an operation is in the wrong place");
+  }
+}
+
+/* pivot_root(2) with both arguments ".": the old root ends up on top of the new one and is detached. No directory
+ * for the old root is needed in the image. */
+int pivot_into(int fd, const char *path, struct report *r) {
+  if (fchdir(fd) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 || syscall(SYS_umount2, ".", DETACH) < 0 ||
+      chdir("/") < 0)
+    return fail(r, errno, "change the root to", path);
+  return 0;
+}
+
+int tree_pivot(struct tree *t, struct report *r) {
+  if (t->empty >= 0) {
+    CLOSING int dev = sys_openat2(t->root, "/dev", O_PATH | O_DIRECTORY, 0, KERNEL_PATH);
+    if (dev < 0 || unlinkat(dev, ".masked", AT_REMOVEDIR) < 0) return fail(r, errno, "remove", "/dev/.masked");
+  }
+  if (pivot_into(t->root, "/", r) < 0) return -1;
+  close_fd(t->root);
+  close_fd(t->null);
+  close_fd(t->empty);
+  t->root = t->null = t->empty = -1;
+  return 0;
+}
