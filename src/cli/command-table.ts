@@ -14,7 +14,8 @@ arguments between -- and --- belong to the app of that image.`;
 const IMAGE_REFERENCE = `IMAGE is a name (example.com/app:1.0,os=linux), a path or a URL that ends in .aci, or a hash in the
 local store.`;
 
-const STORED_IMAGE = "IMAGE is a hash, of which the beginning is enough, or a name of an image in the local store.";
+const STORED_IMAGE =
+  "IMAGE is a hash, of which the beginning is enough, or a name of an image in the local store.";
 
 const POD = "UUID may be shortened as long as it stays unambiguous.";
 
@@ -30,6 +31,7 @@ export const COMMANDS: readonly Command[] = [
     name: "app",
     brief: "Operate on apps in a pod (experimental)",
     experiment: EXPERIMENT_APP,
+    group: true,
     unavailable: true,
     hidden: true,
   }),
@@ -135,6 +137,7 @@ export const COMMANDS: readonly Command[] = [
 
 To use it in the shell at hand: source <(rkt completion bash)`,
     args: "SHELL",
+    completes: "shells",
     load: () => import("./commands/completion.ts"),
   }),
   command({
@@ -206,7 +209,7 @@ ${IMAGE_REFERENCE.replace(", or a hash in the\nlocal store", "")}`,
     brief: "Operate on image(s) in the local store",
     description: "Operates on images in the local store.",
     args: "[COMMAND]",
-    unavailable: true,
+    group: true,
   }),
   command({
     name: "image cat-manifest",
@@ -419,18 +422,15 @@ PUBKEY is a local file or a URL; without one the keys are found by discovery at 
   }),
 ];
 
-/** Commands that have sub-commands and do nothing themselves. */
-export const GROUPS: ReadonlySet<string> = new Set(["image", "app"]);
-
-/** False while the environment does not switch the command's experiment on. */
-export function isKnown(
-  entry: Command,
+/**
+ * The commands that exist in this environment: an experiment has to be switched on. One that is not
+ * available yet is known in any case, so that it can say so.
+ */
+export function knownCommands(
   env: Readonly<Record<string, string | undefined>>,
-): boolean {
-  return entry.experiment === undefined || parseGoBool(env[entry.experiment] ?? "") === true;
-}
-
-/** The commands that help, completion and documentation show. */
-export function visibleCommands(): readonly Command[] {
-  return COMMANDS.filter((entry) => !entry.hidden);
+): readonly Command[] {
+  return COMMANDS.filter(
+    ({ experiment, unavailable }) =>
+      experiment === undefined || unavailable || parseGoBool(env[experiment] ?? "") === true,
+  );
 }

@@ -40,6 +40,8 @@ export interface Invocation<F extends FlagSpecs = FlagSpecs> {
   readonly images: readonly ImageRequest[];
   /** --mount before the first image: for every app. */
   readonly mounts: readonly MountRequest[];
+  /** Every command that this environment knows, for help and completion. */
+  readonly commands: readonly Command[];
   /** Was the flag on the command line? */
   given(name: keyof F & string): boolean;
   /** Prints the command's usage on stdout and returns 254. */
@@ -55,7 +57,7 @@ export interface CommandModule<F extends FlagSpecs = FlagSpecs> {
 }
 
 /** Which words complete an argument. */
-export type Completes = "pods" | "images" | "files" | "commands" | "none";
+export type Completes = "pods" | "images" | "files" | "commands" | "shells" | "none";
 
 export interface Command {
   /** As typed: "list", "image list". The last word is what stands before the colon in its messages. */
@@ -79,6 +81,8 @@ export interface Command {
   readonly hidden: boolean;
   /** Known only while this environment variable is a true Go boolean. */
   readonly experiment: string | undefined;
+  /** Has sub-commands and does nothing itself. */
+  readonly group: boolean;
   /** Comes in a later version: ends with a clear sentence. */
   readonly unavailable: boolean;
   readonly completes: Completes;
@@ -106,7 +110,8 @@ export function command<const F extends FlagSpecs>(declaration: CommandDeclarati
     images: undefined,
     hidden: false,
     experiment: undefined,
-    unavailable: load === undefined,
+    group: false,
+    unavailable: false,
     completes: "none",
     seeAlso: [],
     ...rest,

@@ -2,7 +2,7 @@
 // Everything a command may touch of the outside world, injected: a test gives its own Host and reads two
 // strings. Configuration, store and keystore are opened on first use only.
 import type { Config } from "../config/index.ts";
-import type { FetchContext } from "../fetch/index.ts";
+import type { FetchContext, NetworkContext, Review } from "../fetch/index.ts";
 import { isErrno, RktError } from "../lib/errors.ts";
 import type { InsecureOptions } from "../lib/insecure-options.ts";
 import type { Reporter } from "../lib/reporter.ts";
@@ -62,6 +62,9 @@ export interface Context {
   store(): Promise<Store>;
   /** Undefined with --insecure-options=image. */
   keystore(): Promise<Keystore | undefined>;
+  networkContext(): Promise<NetworkContext>;
+  /** Undefined when there is nobody to ask: needs a terminal on stdin and stderr. */
+  readonly review: Review;
   fetchContext(options: {
     readonly pullPolicy: string;
     readonly dependencies: boolean;
@@ -81,6 +84,8 @@ function once<T>(make: () => Promise<T>): () => Promise<T> {
 export function makeContext(host: Host, globals: Globals, commandName: string): Context {
   const reporter = makeReporter(host, { commandName, debug: globals.debug });
   let opened: Store | undefined;
+
+  const directories = { systemConfig: globals.systemConfig, localConfig: globals.localConfig };
 
   const config = once(async () => {
     const { loadConfig } = await import("../config/index.ts");
@@ -105,10 +110,15 @@ export function makeContext(host: Host, globals: Globals, commandName: string): 
   const keystore = once(async () => {
     if (globals.insecure.image) return undefined;
     const { openKeystore } = await import("../trust/index.ts");
-    return openKeystore({
-      systemConfig: globals.systemConfig,
-      localConfig: globals.localConfig,
-    });
+    return openKeystore(directories);
+  });
+
+  const networkContext = async (): Promise<NetworkContext> => ({
+    config: await config(),
+    insecure: globals.insecure,
+    version: VERSION,
+    report: reporter,
+    env: host.env,
   });
 
   return {
@@ -127,23 +137,35 @@ export function makeContext(host: Host, globals: Globals, commandName: string): 
     dataDir,
     store,
     keystore,
+    networkContext,
+    review: makeReview(host),
     async fetchContext({ pullPolicy, dependencies }) {
       return {
+        ...(await networkContext()),
         store: await store(),
         keystore: await keystore(),
-        config: await config(),
-        insecure: globals.insecure,
+        keystoreDirs: directories,
         trustKeysFromHttps: globals.trustKeysFromHttps,
+        // Any other word means `new` (rkt-cli §2.1).
         pullPolicy: pullPolicy === "never" || pullPolicy === "update" ? pullPolicy : "new",
         dependencies,
-        version: VERSION,
-        report: reporter,
+        review: makeReview(host),
       };
     },
     close() {
       opened?.[Symbol.dispose]();
       opened = undefined;
     },
+  };
+}
+
+function makeReview(host: Host): Review {
+  if (!host.isTTY(0) || !host.isTTY(2)) return undefined;
+  return async (question) => {
+    const { reviewOn } = await import("../fetch/review.ts");
+    return reviewOn({ write: (text) => host.write(2, text), readLine: () => host.readLine() })(
+      question,
+    );
   };
 }
 

@@ -57,9 +57,14 @@ const FORMATS = ["json", "json-pretty"] as const;
 
 /** "" is the table. */
 function format(): FlagSpec<"" | "json" | "json-pretty"> {
-  return choice("choose the output format, allowed values: json, json-pretty; empty for a table", FORMATS, "", {
-    refuse: (value) => `invalid format ${quote(value)}, must be one of: ${FORMATS.join(", ")}`,
-  });
+  return choice(
+    "choose the output format, allowed values: json, json-pretty; empty for a table",
+    FORMATS,
+    "",
+    {
+      refuse: (value) => `invalid format ${quote(value)}, must be one of: ${FORMATS.join(", ")}`,
+    },
+  );
 }
 
 const UUID_FILE = text("read pod UUID from file instead of argument", { metavar: "FILE" });
@@ -78,9 +83,12 @@ function pullPolicy(initial: "new" | "update"): FlagSpec<string> {
 }
 
 const STORE_POLICY = {
-  "store-only": bool("use only available images in the store (do not discover or download from remote URLs)", {
-    deprecated: "please use --pull-policy=never",
-  }),
+  "store-only": bool(
+    "use only available images in the store (do not discover or download from remote URLs)",
+    {
+      deprecated: "please use --pull-policy=never",
+    },
+  ),
   "no-store": bool("fetch images ignoring the local store", {
     deprecated: "please use --pull-policy=update",
   }),
@@ -122,15 +130,23 @@ export const STAGE1_FLAGS = {
 } as const satisfies FlagSpecs;
 
 const DNS_FLAGS = {
-  dns: many("name server to write in /etc/resolv.conf; 'host' or 'none'", (value, p) => p.parseDns(value), {
-    metavar: "IP",
-  }),
+  dns: many(
+    "name server to write in /etc/resolv.conf; 'host' or 'none'",
+    (value, p) => p.parseDns(value),
+    {
+      metavar: "IP",
+    },
+  ),
   "dns-search": texts("search domain to write in /etc/resolv.conf", { metavar: "DOMAIN" }),
   "dns-opt": texts("option to write in /etc/resolv.conf", { metavar: "OPTION" }),
   "dns-domain": text("domain to write in /etc/resolv.conf", { metavar: "DOMAIN" }),
-  "hosts-entry": many("entry to add to /etc/hosts, IP=NAME; 'host' for the host's file", (v, p) => p.parseHostsEntry(v), {
-    metavar: "IP=NAME",
-  }),
+  "hosts-entry": many(
+    "entry to add to /etc/hosts, IP=NAME; 'host' for the host's file",
+    (v, p) => p.parseHostsEntry(v),
+    {
+      metavar: "IP=NAME",
+    },
+  ),
 } as const satisfies FlagSpecs;
 
 const NET = text("networks to join: names, 'none', 'host' or 'default'; arguments follow a colon", {
@@ -139,7 +155,9 @@ const NET = text("networks to join: names, 'none', 'host' or 'default'; argument
   shown: "default",
   metavar: "NETWORKS",
 });
-const IPC = text("IPC namespace: auto, private or parent", { words: ["auto", "private", "parent"] });
+const IPC = text("IPC namespace: auto, private or parent", {
+  words: ["auto", "private", "parent"],
+});
 const HOSTNAME = text("hostname of the pod; the default is rkt-UUID", { metavar: "NAME" });
 const MDS_REGISTER = bool("register the pod with the metadata service");
 const UUID_FILE_SAVE = text("write the UUID of the pod to the file", { metavar: "FILE" });
@@ -149,9 +167,13 @@ const APP = text("name of the app in the pod", { metavar: "NAME" });
 
 const POD_FLAGS = {
   ...STAGE1_FLAGS,
-  port: many("port to expose, NAME:[HOSTIP:]HOSTPORT (repeatable)", (value, p) => p.parsePortFlag(value), {
-    metavar: "NAME:[IP:]PORT",
-  }),
+  port: many(
+    "port to expose, NAME:[HOSTIP:]HOSTPORT (repeatable)",
+    (value, p) => p.parsePortFlag(value),
+    {
+      metavar: "NAME:[IP:]PORT",
+    },
+  ),
   "inherit-env": bool("inherit all environment variables not set by apps"),
   "no-overlay": NO_OVERLAY,
   "private-users": bool("run within user namespaces"),
@@ -166,10 +188,16 @@ const POD_FLAGS = {
   }),
   ...STORE_POLICY,
   "pull-policy": pullPolicy("new"),
-  "pod-manifest": text("run the pod of this manifest; no images or pod flags go with it", { metavar: "FILE" }),
-  volume: many("volume for the pod: NAME,kind=host,source=PATH or NAME,kind=empty (repeatable)", (v, p) => p.parseVolumeFlag(v), {
-    metavar: "VOLUME",
+  "pod-manifest": text("run the pod of this manifest; no images or pod flags go with it", {
+    metavar: "FILE",
   }),
+  volume: many(
+    "volume for the pod: NAME,kind=host,source=PATH or NAME,kind=empty (repeatable)",
+    (v, p) => p.parseVolumeFlag(v),
+    {
+      metavar: "VOLUME",
+    },
+  ),
 } as const satisfies FlagSpecs;
 
 export const RUN_FLAGS = {
@@ -243,9 +271,14 @@ export const STOP_FLAGS = {
 export const RM_FLAGS = { "uuid-file": UUID_FILE } as const satisfies FlagSpecs;
 
 export const GC_FLAGS = {
-  "grace-period": duration("duration to wait before discarding inactive pods from garbage", 30 * 60_000),
+  "grace-period": duration(
+    "duration to wait before discarding inactive pods from garbage",
+    30 * 60_000,
+  ),
   "expire-prepared": duration("duration to wait before expiring prepared pods", 24 * 3_600_000),
-  "mark-only": bool("move exited and aborted pods to the garbage directories without actually removing anything"),
+  "mark-only": bool(
+    "move exited and aborted pods to the garbage directories without actually removing anything",
+  ),
 } as const satisfies FlagSpecs;
 
 export const ENTER_FLAGS = { app: APP } as const satisfies FlagSpecs;
@@ -287,15 +320,19 @@ export const LOGS_FLAGS = {
 function parseSince(value: string): Since {
   if (/^[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ]|$)/.test(value)) {
     const time = new Date(value);
-    if (Number.isNaN(time.getTime())) throw new RktError("TIME_INVALID", `bad time ${quote(value)}`);
+    if (Number.isNaN(time.getTime()))
+      throw new RktError("TIME_INVALID", `bad time ${quote(value)}`);
     return { kind: "at", time };
   }
   const milliseconds = parseDuration(value);
-  if (milliseconds < 0) throw new RktError("TIME_INVALID", "a duration back from now is not negative");
+  if (milliseconds < 0)
+    throw new RktError("TIME_INVALID", "a duration back from now is not negative");
   return { kind: "ago", milliseconds };
 }
 
-export const IMAGE_CAT_MANIFEST_FLAGS = { "pretty-print": PRETTY_PRINT } as const satisfies FlagSpecs;
+export const IMAGE_CAT_MANIFEST_FLAGS = {
+  "pretty-print": PRETTY_PRINT,
+} as const satisfies FlagSpecs;
 export const IMAGE_EXPORT_FLAGS = {
   overwrite: bool("overwrite the output ACI"),
 } as const satisfies FlagSpecs;
@@ -308,7 +345,10 @@ export const IMAGE_RENDER_FLAGS = {
   overwrite: bool("overwrite the output directory"),
 } as const satisfies FlagSpecs;
 export const IMAGE_GC_FLAGS = {
-  "grace-period": duration("duration to wait since an image was last used before removing it", 24 * 3_600_000),
+  "grace-period": duration(
+    "duration to wait since an image was last used before removing it",
+    24 * 3_600_000,
+  ),
 } as const satisfies FlagSpecs;
 
 export const IMAGE_FIELDS = ["id", "name", "size", "importtime", "lastused"] as const;
@@ -341,7 +381,7 @@ export const IMAGE_LIST_FLAGS = {
     },
     { shown: "importtime", metavar: "FIELD", words: SORT_FIELDS },
   ),
-  order: choice('choose the sorting order: asc, desc', ["asc", "desc"], "asc", {
+  order: choice("choose the sorting order: asc, desc", ["asc", "desc"], "asc", {
     refuse: () => "wrong sort order",
   }),
   "no-legend": NO_LEGEND,
@@ -379,7 +419,12 @@ function single<T>(
   name: string,
   usage: string,
   parse: (text: string, parsers: NonNullable<Parameters<typeof needed>[0]>) => T,
-  extras: { readonly metavar?: string; readonly once?: true; readonly experiment?: string; readonly hidden?: boolean } = {},
+  extras: {
+    readonly metavar?: string;
+    readonly once?: true;
+    readonly experiment?: string;
+    readonly hidden?: boolean;
+  } = {},
 ): FlagSpec<T | undefined> {
   const { once, ...rest } = extras;
   return parsed<T | undefined>(
@@ -387,7 +432,10 @@ function single<T>(
     undefined,
     (previous, value, { parsers }) => {
       if (once && previous !== undefined) {
-        throw new RktError("FLAG_REPEATED", `--${name} specified multiple times for the same image`);
+        throw new RktError(
+          "FLAG_REPEATED",
+          `--${name} specified multiple times for the same image`,
+        );
       }
       return parse(value, needed(parsers));
     },
@@ -398,18 +446,28 @@ function single<T>(
 const string = (value: string): string => value;
 
 export const SIGNATURE_FLAG = {
-  signature: single("signature", "local signature file to use in validating the preceding image", string, {
-    metavar: "FILE",
-    once: true,
-  }),
+  signature: single(
+    "signature",
+    "local signature file to use in validating the preceding image",
+    string,
+    {
+      metavar: "FILE",
+      once: true,
+    },
+  ),
 } as const satisfies FlagSpecs;
 
 function stream(name: "stdin" | "stdout" | "stderr"): FlagSpec<string | undefined> {
   const words = name === "stdin" ? ["null", "tty", "stream"] : ["null", "tty", "stream", "log"];
-  return single(name, `${name} of the preceding image's app: ${words.join(", ")}`, (value, p) => p.parseStream(value, words), {
-    experiment: ATTACH,
-    hidden: true,
-  });
+  return single(
+    name,
+    `${name} of the preceding image's app: ${words.join(", ")}`,
+    (value, p) => p.parseStream(value, words),
+    {
+      experiment: ATTACH,
+      hidden: true,
+    },
+  );
 }
 
 const capabilities = (usage: string, extras: { hidden?: boolean; deprecated?: string } = {}) =>
@@ -422,17 +480,29 @@ const capabilities = (usage: string, extras: { hidden?: boolean; deprecated?: st
 
 /** Flags that belong to the image before them (run, prepare, app add). */
 export const APP_FLAGS = {
-  exec: single("exec", "override the exec command for the preceding image", string, { metavar: "PATH", once: true }),
-  "working-dir": single("working-dir", "override the working directory of the preceding image", string, { metavar: "PATH" }),
+  exec: single("exec", "override the exec command for the preceding image", string, {
+    metavar: "PATH",
+    once: true,
+  }),
+  "working-dir": single(
+    "working-dir",
+    "override the working directory of the preceding image",
+    string,
+    { metavar: "PATH" },
+  ),
   "readonly-rootfs": single(
     "readonly-rootfs",
     "if set, the app's rootfs will be mounted read-only (a boolean is required)",
     (value, p) => p.parseReadOnly(value),
     { metavar: "BOOL" },
   ),
-  mount: many("mount point binding a volume to a path within an app, volume=NAME,target=PATH; before the first image: for all apps", (v, p) => p.parseMountFlag(v), {
-    metavar: "MOUNT",
-  }),
+  mount: many(
+    "mount point binding a volume to a path within an app, volume=NAME,target=PATH; before the first image: for all apps",
+    (v, p) => p.parseMountFlag(v),
+    {
+      metavar: "MOUNT",
+    },
+  ),
   user: single("user", "user override for the preceding image", string, { metavar: "USER" }),
   group: single("group", "group override for the preceding image", string, { metavar: "GROUP" }),
   "supplementary-gids": parsed<readonly number[] | undefined>(
@@ -441,36 +511,64 @@ export const APP_FLAGS = {
     (previous, value, { parsers }) => [...(previous ?? []), ...needed(parsers).parseGids(value)],
     { lazy: true, metavar: "LIST" },
   ),
-  name: single("name", "set the name of the app", (value, p) => p.parseAppName(value), { metavar: "NAME" }),
+  name: single("name", "set the name of the app", (value, p) => p.parseAppName(value), {
+    metavar: "NAME",
+  }),
   annotation: pairs("set the app's annotations (repeatable)", "annotation"),
   "user-annotation": pairs("set the app's user annotations (repeatable)", "user annotation"),
   "user-label": pairs("set the app's user labels (repeatable)", "user label"),
   environment: parsed<ReadonlyMap<string, string>>(
     "set the app's environment variables (repeatable)",
     new Map(),
-    (previous, value, { parsers }) => needed(parsers).addEnvironment(previous, value, "environment variable"),
+    (previous, value, { parsers }) =>
+      needed(parsers).addEnvironment(previous, value, "environment variable"),
     { lazy: true, metavar: "NAME=VALUE" },
   ),
   stdin: stream("stdin"),
   stdout: stream("stdout"),
   stderr: stream("stderr"),
-  memory: single("memory", "memory limit for the preceding image (example: '--memory=16Mi', '--memory=50M')", (value, p) => p.parseMemory(value), {
-    metavar: "QUANTITY",
-  }),
-  cpu: single("cpu", "cpu limit for the preceding image (example: '--cpu=500m')", (value, p) => p.parseCpu(value), {
-    metavar: "QUANTITY",
-  }),
-  "cpu-shares": single("cpu-shares", "relative weight of cpu time, 2 to 262144", (value, p) => p.parseCpuShares(value), {
-    metavar: "N",
-  }),
+  memory: single(
+    "memory",
+    "memory limit for the preceding image (example: '--memory=16Mi', '--memory=50M')",
+    (value, p) => p.parseMemory(value),
+    {
+      metavar: "QUANTITY",
+    },
+  ),
+  cpu: single(
+    "cpu",
+    "cpu limit for the preceding image (example: '--cpu=500m')",
+    (value, p) => p.parseCpu(value),
+    {
+      metavar: "QUANTITY",
+    },
+  ),
+  "cpu-shares": single(
+    "cpu-shares",
+    "relative weight of cpu time, 2 to 262144",
+    (value, p) => p.parseCpuShares(value),
+    {
+      metavar: "N",
+    },
+  ),
   "caps-retain": capabilities("capabilities to retain in the preceding image's app"),
   "caps-remove": capabilities("capabilities to remove from the preceding image's app"),
-  seccomp: single("seccomp", "seccomp filter override: mode=retain|remove[,errno=NAME],SYSCALL,...", (value, p) => p.parseSeccomp(value), {
-    metavar: "FILTER",
-  }),
-  "oom-score-adj": single("oom-score-adj", "oom-score-adj isolator override, -1000 to 1000", (value, p) => p.parseOomScoreAdj(value), {
-    metavar: "N",
-  }),
+  seccomp: single(
+    "seccomp",
+    "seccomp filter override: mode=retain|remove[,errno=NAME],SYSCALL,...",
+    (value, p) => p.parseSeccomp(value),
+    {
+      metavar: "FILTER",
+    },
+  ),
+  "oom-score-adj": single(
+    "oom-score-adj",
+    "oom-score-adj isolator override, -1000 to 1000",
+    (value, p) => p.parseOomScoreAdj(value),
+    {
+      metavar: "N",
+    },
+  ),
 } as const satisfies FlagSpecs;
 
 export const DEPRECATED_CAPS = {
@@ -478,13 +576,21 @@ export const DEPRECATED_CAPS = {
   "cap-remove": capabilities("capabilities to remove", { deprecated: "use --caps-remove instead" }),
 } as const satisfies FlagSpecs;
 
-export const RUN_IMAGE_FLAGS = { ...SIGNATURE_FLAG, ...APP_FLAGS, ...DEPRECATED_CAPS } as const satisfies FlagSpecs;
+export const RUN_IMAGE_FLAGS = {
+  ...SIGNATURE_FLAG,
+  ...APP_FLAGS,
+  ...DEPRECATED_CAPS,
+} as const satisfies FlagSpecs;
 
 export const APP_ADD_IMAGE_FLAGS = {
   ...APP_FLAGS,
-  "mnt-volume": many("volume and mount point for the preceding image's app: VOLUME,target=PATH", (v, p) => p.parseMountVolume(v), {
-    metavar: "VOLUME",
-  }),
+  "mnt-volume": many(
+    "volume and mount point for the preceding image's app: VOLUME,target=PATH",
+    (v, p) => p.parseMountVolume(v),
+    {
+      metavar: "VOLUME",
+    },
+  ),
 } as const satisfies FlagSpecs;
 
 export const APP_SANDBOX_FLAGS = {

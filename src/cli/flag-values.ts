@@ -300,7 +300,8 @@ function resolvConfiguration(flags: DnsFlags): DnsConfiguration["resolv"] {
   const more = search.length > 0 || options.length > 0 || domain !== "";
   const word = nameservers.find((server) => server === "host" || server === "none");
   if (word === "host" || word === "none") {
-    if (nameservers.length > 1) refuse(`no other --dns options allowed when --dns=${word} is passed`);
+    if (nameservers.length > 1)
+      refuse(`no other --dns options allowed when --dns=${word} is passed`);
     if (more) {
       refuse(`Cannot call --dns-opt, --dns-search, or --dns-domain with --dns=${word}`);
     }

@@ -81,7 +81,10 @@ function spec<T>(
 }
 
 /** `--b`, `--b=false`; Go's twelve spellings. */
-export function bool(usage: string, extras: Extras & { initial?: boolean } = {}): FlagSpec<boolean> {
+export function bool(
+  usage: string,
+  extras: Extras & { initial?: boolean } = {},
+): FlagSpec<boolean> {
   const initial = extras.initial ?? false;
   return spec("bool", usage, {
     implied: "true",
@@ -91,7 +94,8 @@ export function bool(usage: string, extras: Extras & { initial?: boolean } = {})
     initial,
     set: (_, text) => {
       const value = parseGoBool(text);
-      if (value === undefined) throw new Error(`strconv.ParseBool: parsing ${quote(text)}: invalid syntax`);
+      if (value === undefined)
+        throw new Error(`strconv.ParseBool: parsing ${quote(text)}: invalid syntax`);
       return value;
     },
   });
@@ -192,7 +196,8 @@ export function texts(usage: string, extras: Extras = {}): FlagSpec<readonly str
 
 /** The lazily loaded parsers; to be absent here is a bug in the command table. */
 export function needed(parsers: typeof FlagValuesModule | undefined): typeof FlagValuesModule {
-  if (parsers === undefined) throw new TypeError("a flag with lazy parsers was declared without `lazy`");
+  if (parsers === undefined)
+    throw new TypeError("a flag with lazy parsers was declared without `lazy`");
   return parsers;
 }
 
@@ -247,7 +252,10 @@ function scanShort(word: string, index: number, specs: FlagSpecs): ScannedFlag {
   const rest = word.slice(2);
   if (rest !== "" && !rest.startsWith("=")) {
     const other = rest.slice(0, 1);
-    throw new UsageError("FLAG_UNKNOWN", `unknown shorthand flag: '${clean(other)}' in ${clean(word)}`);
+    throw new UsageError(
+      "FLAG_UNKNOWN",
+      `unknown shorthand flag: '${clean(other)}' in ${clean(word)}`,
+    );
   }
   return { name, spec: flag, text: rest === "" ? "true" : rest.slice(1), next: index + 1 };
 }
@@ -258,7 +266,8 @@ export function applyFlag(flag: ScannedFlag, previous: unknown, context: SetCont
     return flag.spec.set(previous, flag.text, context);
   } catch (cause) {
     // A TypeError or the like is a bug of ours and must not hide as bad input.
-    if (!(cause instanceof Error) || cause instanceof TypeError || cause instanceof RangeError) throw cause;
+    if (!(cause instanceof Error) || cause instanceof TypeError || cause instanceof RangeError)
+      throw cause;
     throw new UsageError(
       "FLAG_VALUE_INVALID",
       `invalid argument ${quote(flag.text)} for --${flag.name}: ${cause.message}`,

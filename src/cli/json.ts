@@ -9,9 +9,12 @@ export function formatJson(value: unknown, format: "json" | "json-pretty"): stri
   return goEscapes(text);
 }
 
+// ES2026, not in the type library yet.
+const { rawJSON } = JSON as typeof JSON & { rawJSON(text: string): unknown };
+
 /** Nanoseconds do not fit a double; they are put in as bigint and written as a number. */
 function bigintsAsNumbers(_: string, value: unknown): unknown {
-  return typeof value === "bigint" ? JSON.rawJSON(value.toString()) : value;
+  return typeof value === "bigint" ? rawJSON(value.toString()) : value;
 }
 
 function goEscapes(json: string): string {

@@ -21,7 +21,8 @@ export function formatError(error: unknown, options: ReportOptions): string {
   const root = chain.at(-1);
   const cause = root === undefined || root === first ? undefined : shown(root);
   const remedy = chain.map(remedyOf).find((text) => text !== undefined);
-  if (options.json) return `${formatJsonError(first, options.commandName, message, cause, remedy)}\n`;
+  if (options.json)
+    return `${formatJsonError(first, options.commandName, message, cause, remedy)}\n`;
   const lines = options.debug
     ? tree(chain.map(shown))
     : cause === undefined || message.endsWith(cause)
@@ -33,7 +34,9 @@ export function formatError(error: unknown, options: ReportOptions): string {
 }
 
 function tree(levels: readonly string[]): string {
-  return levels.map((text, level) => (level === 0 ? text : `${"  ".repeat(level)}└─${text}`)).join("\n");
+  return levels
+    .map((text, level) => (level === 0 ? text : `${"  ".repeat(level)}└─${text}`))
+    .join("\n");
 }
 
 function remedyOf(error: Error): string | undefined {
@@ -73,7 +76,8 @@ function describeSystemError(error: SystemError): string {
   const words =
     /^E[A-Z0-9]+: (.*?), [a-z0-9_]+(?: '|$)/s.exec(error.message)?.[1] ??
     error.message.replace(`${error.syscall}: `, "");
-  const path = typeof error.path === "string" && error.path !== "" ? ` ${JSON.stringify(error.path)}` : "";
+  const path =
+    typeof error.path === "string" && error.path !== "" ? ` ${JSON.stringify(error.path)}` : "";
   const dest = typeof error.dest === "string" ? ` ${JSON.stringify(error.dest)}` : "";
   return `${error.syscall}${path}${dest}: ${words}`;
 }

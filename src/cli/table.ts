@@ -11,9 +11,7 @@ export function alignTabs(text: string): string {
   const widths: number[][] = lines.map(() => []);
   measure(lines, widths, 0, lines.length, 0);
   return lines
-    .map((cells, row) =>
-      cells.map((cell, i) => cell + padding(cell, widths[row]?.[i])).join(""),
-    )
+    .map((cells, row) => cells.map((cell, i) => cell + padding(cell, widths[row]?.[i])).join(""))
     .join("\n");
 }
 

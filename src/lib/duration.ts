@@ -35,7 +35,8 @@ export function parseDuration(text: string): number {
     const part = PART.exec(body);
     if (part === null) refuse(text, "invalid duration");
     const [, whole = "", fraction, unit = ""] = part;
-    if (whole === "" && (fraction === undefined || fraction === "")) refuse(text, "invalid duration");
+    if (whole === "" && (fraction === undefined || fraction === ""))
+      refuse(text, "invalid duration");
     if (unit === "") {
       if (PART.lastIndex < body.length) refuse(text, "invalid duration");
       refuse(text, "missing unit in duration");

@@ -9,6 +9,3 @@ export const VERSION: string = typeof ROCKET_VERSION === "string" ? ROCKET_VERSI
 
 /** The commit that this executable was built from, "" when it was not built. */
 export const COMMIT: string = typeof ROCKET_COMMIT === "string" ? ROCKET_COMMIT : "";
-
-/** The App Container specification that we implement. */
-export const APPC_VERSION = "0.8.11";

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// `rkt fetch` (rkt-cli §5.13): images with their dependencies into the store.
+import { readFileSync, statfsSync } from "node:fs";
+import { shortID } from "../../appc/index.ts";
+import { fetchImage } from "../../fetch/index.ts";
+import { overlayProblem } from "../../stage0/prepare.ts";
+import type { Run } from "../command.ts";
+import type { Context } from "../context.ts";
+import type { FETCH_FLAGS } from "../flag-sets.ts";
+import { pullPolicyOf } from "../pod-request.ts";
+import { UsageError } from "../usage-error.ts";
+
+export const run: Run<typeof FETCH_FLAGS> = async ({ context, flags, images }) => {
+  if (images.length === 0) {
+    throw new UsageError("ARGUMENT_MISSING", "must provide at least one image");
+  }
+  const pullPolicy = pullPolicyOf(flags);
+  const fetchContext = await context.fetchContext({ pullPolicy, dependencies: true });
+  const { store } = fetchContext;
+  const render = await canRender(context);
+  for (const { image, signature } of images) {
+    const key = await fetchImage(image, fetchContext, { signature });
+    if (render) await store.renderTree(key);
+    context.out(`${flags.full ? key : shortID(key)}\n`);
+  }
+  return 0;
+};
+
+/** A tree is only of use to overlay, and only root can give its files their owners (rkt-cli §1.6). */
+async function canRender(context: Context): Promise<boolean> {
+  if (context.euid !== 0) return false;
+  const { type } = statfsSync(await context.dataDir());
+  return overlayProblem(readFileSync("/proc/filesystems", "utf8"), type) === undefined;
+}

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+// `rkt image cat-manifest` (rkt-cli §5.14).
+import { prettyJson, serializeImageManifest } from "../../appc/index.ts";
+import type { Run } from "../command.ts";
+import type { IMAGE_CAT_MANIFEST_FLAGS } from "../flag-sets.ts";
+
+export const run: Run<typeof IMAGE_CAT_MANIFEST_FLAGS> = async ({ context, flags, args }) => {
+  const store = await context.store();
+  const json = serializeImageManifest(store.manifest(store.resolveImage(args[0] ?? "")));
+  context.out(`${flags["pretty-print"] ? prettyJson(json) : json}\n`);
+  return 0;
+};

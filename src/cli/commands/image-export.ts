@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+// `rkt image export` (rkt-cli §5.14): the image's tar as it is in the store.
+import { resolve } from "node:path";
+import type { Run } from "../command.ts";
+import type { IMAGE_EXPORT_FLAGS } from "../flag-sets.ts";
+
+export const run: Run<typeof IMAGE_EXPORT_FLAGS> = async ({ context, flags, args }) => {
+  const [image = "", output = ""] = args;
+  const store = await context.store();
+  const key = store.resolveImage(image);
+  store.exportBlob(key, resolve(context.cwd, output), { overwrite: flags.overwrite });
+  return 0;
+};

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// `rkt trust` (rkt-cli §3): public keys into the keystore.
+
+import { FetchError } from "../../fetch/errors.ts";
+import { discoverPublicKeys, trustKeys } from "../../fetch/pubkeys.ts";
+import type { Run } from "../command.ts";
+import type { TRUST_FLAGS } from "../flag-sets.ts";
+import { UsageError } from "../usage-error.ts";
+
+const UNBOUNDED = `aborting due to implicit unbounded trust (root domain)
+a key without a prefix would be trusted for every image; say which of the two you mean:`;
+
+export const run: Run<typeof TRUST_FLAGS> = async ({ context, flags, args, usage }) => {
+  const { prefix, root } = flags;
+  if (prefix === "" && !root) {
+    if (args.length === 0) return usage();
+    throw new UsageError("ARGUMENT_INVALID", UNBOUNDED, {
+      remedy: "--prefix=PREFIX for the images of one prefix, or --root for all images",
+    });
+  }
+  if (prefix !== "" && root) {
+    throw new UsageError("ARGUMENT_INVALID", "--root and --prefix usage mutually exclusive");
+  }
+  if (prefix.includes("://")) {
+    throw new UsageError(
+      "ARGUMENT_INVALID",
+      "--prefix must not contain a URL scheme, omit http://",
+    );
+  }
+  const keystore = await context.keystore();
+  if (keystore === undefined) {
+    throw new UsageError("ARGUMENT_INVALID", "could not get the keystore", {
+      remedy: "leave out --insecure-options=image, which turns the keystore off",
+    });
+  }
+  const network = {
+    context: await context.networkContext(),
+    allowHttp: flags["insecure-allow-http"],
+  };
+  if (args.length === 0 && root) {
+    throw new FetchError("KEY_LOCATION", "error determining key location: empty prefix", {
+      remedy: "rkt trust --root PUBKEY, PUBKEY being a file or a URL",
+    });
+  }
+  await trustKeys({
+    ...network,
+    keystore,
+    prefix: root ? undefined : prefix,
+    locations: args.length > 0 ? args : await discoverPublicKeys(prefix, network),
+    skipReview: flags["skip-fingerprint-review"],
+    trustKeysFromHttps: context.globals.trustKeysFromHttps,
+    review: context.review,
+    say: (text) => context.out(`${text}\n`),
+  });
+  return 0;
+};

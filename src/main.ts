@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one executable: its name decides which program it is. The status is set first to failing, so that a
+// promise that never settles can never look like success, and to the real value last.
+import { runRkt } from "./cli/cli.ts";
+import { processHost } from "./cli/host.ts";
+
+const FAILURE = 254;
+process.exitCode = FAILURE;
+
+const LATER: ReadonlySet<string> = new Set(["actool", "acbuild", "docker2aci"]);
+
+const called = process.argv0;
+const program = called.slice(called.lastIndexOf("/") + 1);
+
+let status = FAILURE;
+try {
+  const host = processHost(process.argv.slice(2));
+  if (LATER.has(program)) host.write(2, `${program}: not available in this version\n`);
+  else status = await runRkt(host);
+} catch (error) {
+  const text = error instanceof Error ? error.stack : String(error);
+  process.stderr.write(`rkt: internal error: this is a bug, please report it\n${text}\n`);
+}
+process.exit(status);
