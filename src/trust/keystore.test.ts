@@ -147,6 +147,30 @@ describe("keysFor", () => {
   });
 });
 
+describe("keysForAnyName", () => {
+  async function everyone(): Promise<string[]> {
+    const { keys } = await store.keystore.keysForAnyName();
+    return keys.map((key) => (key.fingerprint === alice.fingerprint ? "alice" : "bob")).sort();
+  }
+
+  test("has root keys and the keys of every prefix, each once", async () => {
+    expect(await everyone()).toEqual([]);
+    putKey("system", "root.d", alice);
+    expect(await everyone()).toEqual(["alice"]);
+    putKey("local", "prefix.d/example.com/a/b", bob);
+    mkdirSync(join(store.local, "trustedkeys/prefix.d/Not a name"));
+    expect(await everyone()).toEqual(["alice", "bob"]);
+  });
+
+  test("leaves out a key that is masked for every name, not one masked for some", async () => {
+    putKey("system", "root.d", alice);
+    mask("local", "prefix.d/example.com", alice);
+    expect(await everyone()).toEqual(["alice"]);
+    mask("local", "root.d", alice);
+    expect(await everyone()).toEqual([]);
+  });
+});
+
 describe("hasKeyFor", () => {
   test("knows the prefix and its parents, not its children or root keys", () => {
     putKey("system", "prefix.d/example.com/a", alice);

@@ -46,6 +46,11 @@ export interface AddedKey {
 export interface Keystore {
   /** All keys that may sign an image of this name. Does not load the OpenPGP library when there are none. */
   keysFor(prefix: string): Promise<TrustedKeys>;
+  /**
+   * All keys that may sign an image of some name: for a file or URL, whose name is in the manifest that is
+   * not read yet. The image must be verified again with `keysFor(name)` once it is known.
+   */
+  keysForAnyName(): Promise<TrustedKeys>;
   /** Whether a key is trusted for this prefix or a parent of it (root keys do not count): no discovery then. */
   hasKeyFor(prefix: string): boolean;
   /** Trusts one public key for a prefix, in the local directory. Durable when it returns. */
@@ -70,6 +75,7 @@ export function openKeystore({ systemConfig, localConfig }: KeystoreDirs): Keyst
   const local = join(localConfig, "trustedkeys");
   return {
     keysFor: (prefix) => loadKeys(bases, parsePrefix(prefix)),
+    keysForAnyName: () => loadAllKeys(bases),
     hasKeyFor: (prefix) => hasKey(bases, parsePrefix(prefix)),
     addPrefixKey: (prefix, armored) =>
       addKey(join(local, "prefix.d", parsePrefix(prefix)), armored),
@@ -81,18 +87,65 @@ export function openKeystore({ systemConfig, localConfig }: KeystoreDirs): Keyst
 type Found = Map<string, { readonly path: string; readonly content: Uint8Array | undefined }>;
 
 async function loadKeys(bases: readonly string[], prefix: TrustPrefix): Promise<TrustedKeys> {
+  const keys: TrustedKey[] = [];
+  for (const [name, { path, content }] of findKeys(bases, prefix)) {
+    if (content !== undefined) keys.push(await readTrustedKey(path, name, content));
+  }
+  return { prefix, keys };
+}
+
+/** The prefix that stands for a name that is not known yet, in errors. */
+const ANY_NAME = "any image";
+
+async function loadAllKeys(bases: readonly string[]): Promise<TrustedKeys> {
+  const prefixes = new Set<TrustPrefix>();
+  for (const base of bases) collectPrefixes(join(base, "prefix.d"), "", prefixes);
+  const keys = new Map<string, TrustedKey>();
+  // undefined: a name that no prefix fits, for which the root keys are not masked.
+  for (const prefix of [undefined, ...prefixes]) {
+    for (const [name, { path, content }] of findKeys(bases, prefix)) {
+      if (content === undefined || keys.has(path)) continue;
+      keys.set(path, await readTrustedKey(path, name, content));
+    }
+  }
+  return { prefix: ANY_NAME, keys: [...keys.values()] };
+}
+
+/** Every directory below prefix.d that can be the start of a name. */
+function collectPrefixes(directory: string, above: string, found: Set<TrustPrefix>): void {
+  for (const entry of listDirectory(directory)) {
+    if (!entry.isDirectory()) continue;
+    const prefix = asPrefix(above + entry.name);
+    if (prefix === undefined) continue;
+    if (found.size >= MAX_KEY_FILES) {
+      throw unreadable(directory, new Error(`more than ${MAX_KEY_FILES} prefixes`));
+    }
+    found.add(prefix);
+    collectPrefixes(join(directory, entry.name), `${prefix}/`, found);
+  }
+}
+
+/** undefined for a directory that no name can start with. */
+function asPrefix(text: string): TrustPrefix | undefined {
+  try {
+    return parsePrefix(text);
+  } catch (error) {
+    if (error instanceof TrustError && error.code === "PREFIX_INVALID") return undefined;
+    throw error;
+  }
+}
+
+/** The key files that count for a name, masks included; only the root keys when there is none. */
+function findKeys(bases: readonly string[], prefix: TrustPrefix | undefined): Found {
   const found: Found = new Map();
   for (const base of bases) collect(found, join(base, "root.d"), () => false);
+  if (prefix === undefined) return found;
   const top = prefix.split("/", 1)[0] ?? prefix;
   for (const base of bases) {
     const wanted = join(base, "prefix.d", prefix);
     collect(found, join(base, "prefix.d", top), (directory) => wanted.startsWith(directory));
   }
-  const keys: TrustedKey[] = [];
-  for (const [name, { path, content }] of found) {
-    if (content !== undefined) keys.push(await readTrustedKey(path, name, content));
-  }
-  return { prefix, keys };
+  return found;
 }
 
 /**
