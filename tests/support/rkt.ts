@@ -8,7 +8,8 @@ import { join, resolve } from "node:path";
 import { exists, mountsBelow, removeTree, tempDir } from "./temp.ts";
 
 export const PROJECT = resolve(import.meta.dir, "../..");
-export const RKT = join(PROJECT, "dist/rkt");
+/** The executable under test; another one than the build's when RKT_EXECUTABLE names it. */
+export const RKT = process.env["RKT_EXECUTABLE"] ?? join(PROJECT, "dist/rkt");
 
 /** The environment of every run: nothing of the caller's but PATH. */
 export const FIXED_ENV: Readonly<Record<string, string>> = {
