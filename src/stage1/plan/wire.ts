@@ -188,7 +188,8 @@ export function decodePlan(bytes: Uint8Array): readonly Op[] {
   for (let i = 0; i < count; i++) {
     const kind = BY_CODE.get(reader.u32()) as OpKind | undefined;
     if (kind === undefined) throw new RangeError("unknown operation");
-    const end = reader.u32() + reader.at;
+    const length = reader.u32();
+    const end: number = length + reader.at;
     const fields = Object.entries(OPCODES[kind].fields).map(([name, type]) => [
       name,
       reader.field(type),

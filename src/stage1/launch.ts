@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// The end of TypeScript's part in `rkt run`: this process becomes stage1.
+import { execve, sealedMemfd } from "../sys/exec.ts";
+import { keepAcrossExec } from "../sys/lock.ts";
+import { encodePlan, type Plan } from "./plan/wire.ts";
+import { stage1Program } from "./program.ts";
+
+/** What a shell shows of the pod in `ps`: the last word is the pod. */
+function becomeStage1(command: "run" | "enter", words: readonly string[]): never {
+  const program = sealedMemfd("stage1", stage1Program());
+  // The memory file is close-on-exec: nothing of the pod can open it. The environment stays here: stage1 reads
+  // none, and the apps get theirs from the plan.
+  execve(`/proc/self/fd/${program}`, ["stage1", command, ...words], []);
+}
+
+function planDescriptor(plan: Plan): number {
+  const fd = sealedMemfd("plan", encodePlan(plan));
+  keepAcrossExec(fd);
+  return fd;
+}
+
+export interface LaunchOptions {
+  /** The pod's directory, absolute. */
+  readonly podDir: string;
+  /** A descriptor that holds the pod directory's exclusive lock; stage1 keeps it as long as the pod lives. */
+  readonly lockFd: number;
+  readonly uuid: string;
+}
+
+/**
+ * Becomes the pod's supervisor: same pid, no way back. Throws (SysError) only when that itself fails; everything
+ * later is reported by stage1 on stderr with status 254. Descriptors other than 0, 1, 2 and the lock are closed.
+ */
+export function launch(plan: Plan, options: LaunchOptions): never {
+  process.chdir(options.podDir);
+  keepAcrossExec(options.lockFd);
+  const fd = planDescriptor(plan);
+  return becomeStage1("run", [String(fd), String(options.lockFd), options.uuid]);
+}
+
+/** Becomes the parent of a program inside a running pod (`compileEnterPlan`); ends with its status. */
+export function launchEnter(plan: Plan, options: { readonly uuid: string }): never {
+  return becomeStage1("enter", [String(planDescriptor(plan)), options.uuid]);
+}

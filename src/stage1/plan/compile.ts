@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: Apache-2.0
+// The pod as an ordered list of operations. Pure: no I/O, no clock. The comments give the reason for each
+// step's place; what a step does is said in opcodes.ts and done in stage1/*.c.
+import type { Isolator } from "../../appc/index.ts";
+import { ALL_CAPABILITIES, boundingSet } from "../capabilities.ts";
+import { Stage1Error } from "../errors.ts";
+import type { EnterInput, PlanApp, PlanInput, ResolvedCommand } from "./input.ts";
+import { MASKED_PATHS, READ_ONLY_PATHS } from "./kernel-paths.ts";
+import {
+  BIND_FLAGS,
+  ENTER_FLAGS,
+  MOUNT_ATTRIBUTES,
+  MOUNT_FLAGS,
+  OPTION_FLAGS,
+  type Op,
+} from "./opcodes.ts";
+import { type ResolvedMount, resolveMounts, volumeBind, volumeDirectories } from "./volumes.ts";
+import type { Plan } from "./wire.ts";
+
+const DEFAULT_GRACE_MS = 10_000;
+const DEFAULT_LOG_MAX_BYTES = 16 * 1024 * 1024;
+const MAX_APPS = 1024;
+
+const R = "stage1/rootfs";
+/** Shared memory of the pod: a tmpfs that all apps see, and the root of PID 1 once the apps are started. */
+const SHM = `${R}/dev/shm`;
+
+const { readOnly, noSuid, noDev, noExec } = MOUNT_ATTRIBUTES;
+
+/** Where an app's root is mounted inside the pod, relative to the pod directory. */
+export const appRootPath = (appName: string): string => `${R}/opt/stage2/${appName}/rootfs`;
+
+const directory = (path: string, mode = 0o750): Op => ({
+  kind: "directory",
+  path,
+  mode,
+  uid: 0,
+  gid: 0,
+  flags: 0,
+});
+
+/** A directory and its parents; each once per pod. */
+function directories(paths: readonly string[]): Op[] {
+  const made = new Set<string>();
+  for (const path of paths) {
+    const parts = path.split("/");
+    for (let i = 1; i <= parts.length; i++) made.add(parts.slice(0, i).join("/"));
+  }
+  return [...made].map((path) => directory(path));
+}
+
+const makeDirectory = (path: string, mode = 0o755): Op => ({ kind: "makeDirectory", path, mode });
+
+function mount(
+  type: string,
+  target: string,
+  more: {
+    readonly options?: readonly string[];
+    readonly attributes: number;
+    readonly optional?: boolean;
+  },
+): Op {
+  return {
+    kind: "mount",
+    type,
+    target,
+    options: more.options ?? [],
+    attributes: more.attributes,
+    flags: more.optional === true ? MOUNT_FLAGS.optional : 0,
+  };
+}
+
+const bind = (source: string, target: string, flags: number, attributes = 0): Op => ({
+  kind: "bind",
+  source,
+  target,
+  attributes,
+  flags,
+});
+
+const symlink = (path: string, content: string): Op => ({ kind: "symlink", content, path });
+
+/** appc.md §6.5 and rkt-runtime.md §8: what every app finds in /dev. */
+const NODES = [
+  ["null", 0o666, 1, 3],
+  ["zero", 0o666, 1, 5],
+  ["full", 0o666, 1, 7],
+  ["random", 0o666, 1, 8],
+  ["urandom", 0o666, 1, 9],
+  ["tty", 0o666, 5, 0],
+  ["net/tun", 0o666, 10, 200],
+] as const;
+
+/** A fresh /dev. Its nodes are mounts of their own, so that everything around them can be nodev. */
+function devices(terminal: boolean, restrictDevices: boolean): Op[] {
+  return [
+    mount("tmpfs", "/dev", { options: ["mode=755", "size=4m"], attributes: noSuid | noExec }),
+    ...["/dev/net", "/dev/pts", "/dev/shm", "/dev/mqueue"].map((path) => makeDirectory(path)),
+    ...NODES.map(
+      ([name, mode, major, minor]): Op => ({
+        kind: "node",
+        path: `/dev/${name}`,
+        mode,
+        major,
+        minor,
+      }),
+    ),
+    mount("devpts", "/dev/pts", {
+      options: ["newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+      attributes: noSuid | noExec,
+    }),
+    symlink("/dev/ptmx", "pts/ptmx"),
+    symlink("/dev/fd", "/proc/self/fd"),
+    symlink("/dev/stdin", "/proc/self/fd/0"),
+    symlink("/dev/stdout", "/proc/self/fd/1"),
+    symlink("/dev/stderr", "/proc/self/fd/2"),
+    bind(SHM, "/dev/shm", 0, noSuid | noDev),
+    mount("mqueue", "/dev/mqueue", { attributes: noSuid | noDev | noExec, optional: true }),
+    terminal
+      ? { kind: "terminal" }
+      : bind("/dev/null", "/dev/console", BIND_FLAGS.sourceInRoot, noSuid | noExec),
+    ...(restrictDevices ? [{ kind: "attributes", path: "/dev", attributes: noDev } as const] : []),
+  ];
+}
+
+/** /proc and /sys, and what of them is withheld. */
+function kernelFileSystems(insecurePaths: boolean): Op[] {
+  const sealed = noSuid | noDev | noExec;
+  return [
+    mount("proc", "/proc", { attributes: sealed }),
+    mount("sysfs", "/sys", { attributes: sealed | (insecurePaths ? 0 : readOnly) }),
+  ];
+}
+
+function protection(insecurePaths: boolean): Op[] {
+  if (insecurePaths) return [];
+  return [
+    ...READ_ONLY_PATHS.map((path): Op => ({ kind: "protect", path })),
+    ...MASKED_PATHS.map((path): Op => ({ kind: "mask", path })),
+  ];
+}
+
+function root(app: PlanApp, restrictDevices: boolean): Op {
+  const attributes = restrictDevices ? noDev : 0;
+  const { rootfs } = app;
+  if (rootfs.kind === "directory") {
+    return { kind: "bindRoot", sourcePath: rootfs.path, attributes };
+  }
+  return {
+    kind: "overlay",
+    sourceLowers: rootfs.lowers,
+    sourceUpper: rootfs.upper,
+    sourceWork: rootfs.work,
+    sourceTarget: appRootPath(app.runtime.name),
+    attributes,
+  };
+}
+
+function configurationFiles(input: PlanInput): Op[] {
+  const { resolvConf, hosts, hostname } = input.files ?? {};
+  const flags = BIND_FLAGS.replaceDangling;
+  const ops: Op[] = [];
+  if (resolvConf !== undefined) ops.push(bind(resolvConf, "/etc/resolv.conf", flags));
+  if (hosts !== undefined) {
+    ops.push(
+      bind(hosts.path, "/etc/hosts", flags | (hosts.whenMissing ? BIND_FLAGS.ifTargetMissing : 0)),
+    );
+  }
+  if (hostname !== false) {
+    ops.push(
+      bind("/proc/sys/kernel/hostname", "/etc/hostname", flags | BIND_FLAGS.sourceInRoot, readOnly),
+    );
+  }
+  return ops;
+}
+
+function lastIsolator(isolators: readonly Isolator[], name: string): unknown {
+  return isolators.findLast((i) => i.name === name)?.value;
+}
+
+const argv = (command: ResolvedCommand): readonly string[] => [command.path, ...command.args];
+
+/** Identity and limits, the same for the app and for what enters it. */
+function limits(app: PlanApp, insecureCapabilities: boolean): Op[] {
+  const { isolators } = app.app;
+  const capabilities = insecureCapabilities ? ALL_CAPABILITIES : boundingSet(isolators);
+  const ops: Op[] = [{ kind: "bounding", capabilities }];
+  if (isolators.some((i) => i.name === "os/linux/no-new-privileges" && i.value === true)) {
+    ops.push({ kind: "noNewPrivileges" });
+  }
+  return ops;
+}
+
+const variables = (list: PlanApp["environment"], more: readonly string[] = []): Op => ({
+  kind: "environment",
+  variables: [...list.map(([name, value]) => `${name}=${value}`), ...more],
+});
+
+function compileApp(input: PlanInput, app: PlanApp, mounts: readonly ResolvedMount[]): Op[] {
+  const restrictDevices = !input.insecure.paths;
+  const terminal = input.interactive !== false && input.interactive.terminal;
+  const score = lastIsolator(app.app.isolators, "os/linux/oom-score-adj");
+  const ops: Op[] = [{ kind: "app", name: app.runtime.name }, root(app, restrictDevices)];
+  for (const path of ["/dev", "/etc", "/proc", "/run", "/sys"]) ops.push(makeDirectory(path));
+  ops.push(makeDirectory("/tmp", 0o1777));
+  // rkt's link is made once; programs such as df need it.
+  ops.push(symlink("/etc/mtab", "../proc/self/mounts"));
+  ops.push(...kernelFileSystems(input.insecure.paths));
+  ops.push(...devices(terminal, restrictDevices));
+  ops.push(...configurationFiles(input));
+  // Volumes cover what the image and the steps above put there (rkt-runtime.md §8 leaves a mounted /sys).
+  ops.push(...mounts.map((m) => volumeBind(m, restrictDevices)));
+  // After the binds: their targets had to be made, and /etc/hostname comes from below /proc/sys.
+  ops.push(...protection(input.insecure.paths));
+  if (app.runtime.readOnlyRootFS) {
+    ops.push({ kind: "attributes", path: "/", attributes: readOnly });
+  }
+  ops.push({ kind: "pivot" });
+  if (typeof score === "number") ops.push({ kind: "oomScoreAdj", value: String(score) });
+  ops.push(variables(app.environment), ...limits(app, input.insecure.capabilities));
+  const { uid, gid, supplementaryGids } = app.ids;
+  ops.push({ kind: "ids", uid, gid, groups: supplementaryGids });
+  ops.push({ kind: "workingDirectory", path: workingDirectory(app) });
+  // No program of the pod runs before the last app is set up: a failure then leaves nothing half done, and no
+  // program can watch a set-up.
+  ops.push({ kind: "ready" });
+  if (app.preStart !== undefined) {
+    ops.push({ kind: "preStart", path: app.preStart.path, argv: argv(app.preStart) });
+  }
+  if (app.postStop !== undefined) {
+    ops.push({ kind: "postStop", path: app.postStop.path, argv: argv(app.postStop) });
+  }
+  ops.push({ kind: "execute", path: app.command.path, argv: argv(app.command) }, { kind: "end" });
+  return ops;
+}
+
+const workingDirectory = (app: PlanApp): string =>
+  app.app.workingDirectory === "" ? "/" : app.app.workingDirectory;
+
+function optionFlags(input: PlanInput): number {
+  const { interactive, logPrefix } = input;
+  const prefixed = logPrefix === "auto" ? input.apps.length > 1 : logPrefix === "always";
+  const terminal = interactive !== false && interactive.terminal;
+  return (
+    (input.network === "host" ? 0 : OPTION_FLAGS.newNetwork) |
+    (interactive === false ? 0 : OPTION_FLAGS.interactive) |
+    (terminal ? OPTION_FLAGS.terminal : 0) |
+    (prefixed && !terminal ? OPTION_FLAGS.logPrefix : 0)
+  );
+}
+
+function podDirectories(input: PlanInput): string[] {
+  return [
+    "logs",
+    `${R}/rkt/status`,
+    `${R}/rkt/pids`,
+    SHM,
+    ...input.apps.map((app) => appRootPath(app.runtime.name)),
+  ];
+}
+
+function warningsFor(mounts: readonly ResolvedMount[]): string[] {
+  return mounts
+    .filter((m) => m.implicit)
+    .map(
+      (m) =>
+        `no volume specified for mount point "${m.path}", implicitly creating an "empty" volume. This volume will be removed when the pod is garbage-collected.`,
+    );
+}
+
+/**
+ * The plan of a pod. Throws Stage1Error: VOLUME_NOT_FOUND, VOLUME_INVALID, CAPABILITY_UNKNOWN,
+ * CAPABILITY_CONFLICT, PLAN_INVALID.
+ */
+export function compilePlan(input: PlanInput): Plan {
+  const { apps } = input;
+  if (apps.length === 0 || apps.length > MAX_APPS) {
+    throw new Stage1Error(
+      "PLAN_INVALID",
+      `cannot run a pod of ${apps.length} apps: between 1 and ${MAX_APPS} are possible`,
+    );
+  }
+  if (input.interactive !== false && apps.length > 1) {
+    throw new Stage1Error("PLAN_INVALID", "interactive option only supports pods with one app");
+  }
+  const mounts = apps.map((app) => resolveMounts(input.pod, app.runtime, app.app));
+  const ops: Op[] = [
+    {
+      kind: "options",
+      command: input.commandName,
+      uuid: input.uuid,
+      flags: optionFlags(input),
+      graceMs: input.graceMs ?? DEFAULT_GRACE_MS,
+      logMaxBytes: BigInt(input.logMaxBytes ?? DEFAULT_LOG_MAX_BYTES),
+      apps: apps.length,
+    },
+    ...directories(podDirectories(input)),
+    ...volumeDirectories(mounts.flat()),
+  ];
+  if (input.cgroup !== undefined) ops.push({ kind: "cgroup", path: input.cgroup });
+  ops.push({ kind: "pod" });
+  ops.push({ kind: "hostname", name: input.hostname });
+  if (input.network === "none") ops.push({ kind: "loopback" });
+  ops.push(mount("tmpfs", SHM, { options: ["mode=1777"], attributes: noSuid | noDev }));
+  apps.forEach((app, i) => {
+    ops.push(...compileApp(input, app, mounts[i] ?? []));
+  });
+  // Every app has its own copy of the mounts by now. PID 1 keeps nothing of the host in sight (/proc/1/root) and
+  // holds no mount of the host busy.
+  ops.push({ kind: "retire", path: SHM });
+  return { ops, warnings: mounts.flatMap(warningsFor) };
+}
+
+/** The plan of `rkt enter`: as root like rkt, in the app's root, with no more than the app's limits. */
+export function compileEnterPlan(input: EnterInput): Plan {
+  const { app } = input;
+  const words = input.argv;
+  if (words.length === 0) throw new Stage1Error("EXEC_EMPTY", "cannot enter the app: no command");
+  const ops: Op[] = [
+    {
+      kind: "options",
+      command: input.commandName,
+      uuid: "",
+      flags: 0,
+      graceMs: 0,
+      logMaxBytes: 0n,
+      apps: 0,
+    },
+    {
+      kind: "enter",
+      podPid: input.podPid,
+      appPid: input.appPid,
+      cgroup: input.cgroup ?? "",
+      flags: input.terminal ? ENTER_FLAGS.terminal : 0,
+    },
+    variables(
+      app.environment.filter(([name]) => name !== "TERM"),
+      [`TERM=${input.term ?? "vt100"}`],
+    ),
+    ...limits(app, input.insecure.capabilities),
+    { kind: "ids", uid: 0, gid: 0, groups: [] },
+    { kind: "workingDirectory", path: "/" },
+    { kind: "execute", path: words[0] ?? "", argv: words },
+  ];
+  return { ops, warnings: [] };
+}

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// What of the kernel's own file systems an app may not see or change (rkt-runtime.md §9, path protection).
+// /sys is read-only as a whole, and so is /proc/sys, as systemd-nspawn made them for rkt: a process of uid 0
+// could otherwise set the host's parameters, capabilities or not.
+
+/** Subtrees that become read-only. */
+export const READ_ONLY_PATHS = [
+  "/proc/bus",
+  "/proc/fs",
+  "/proc/irq",
+  "/proc/sys",
+  "/proc/sysrq-trigger",
+] as const;
+
+/** Files and directories that become inaccessible. */
+export const MASKED_PATHS = [
+  "/proc/acpi",
+  "/proc/config.gz",
+  "/proc/kallsyms",
+  "/proc/kcore",
+  "/proc/keys",
+  "/proc/kmem",
+  "/proc/latency_stats",
+  "/proc/mem",
+  "/proc/sched_debug",
+  "/proc/scsi",
+  "/proc/timer_list",
+  "/sys/firmware",
+  "/sys/fs",
+  "/sys/hypervisor",
+  "/sys/module",
+  "/sys/power",
+] as const;
