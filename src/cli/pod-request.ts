@@ -1,18 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 // The flags that `run` and `prepare` share → what stage0 is asked for (rkt-cli §5.1). The order of the
 // checks is the reference's: a script sees the same first complaint.
-import { readFileSync, statSync } from "node:fs";
+import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { checkEnvironmentName, type EnvironmentVariable } from "../appc/index.ts";
 import { RktError } from "../lib/errors.ts";
 import { quote } from "../lib/text.ts";
+import type { HostsEntry } from "../network/dns.ts";
+import type { NetworkMode, NetworkRequest } from "../network/net-list.ts";
+import { hostOverlayProblem } from "../stage0/overlay.ts";
 import type { PodSource } from "../stage0/prepare.ts";
+import type { StartOptions } from "../stage0/start.ts";
 import type { Invocation } from "./command.ts";
+import type { Context } from "./context.ts";
 import type { PREPARE_FLAGS } from "./flag-sets.ts";
 
 type Words = Pick<Invocation<typeof PREPARE_FLAGS>, "context" | "images" | "mounts"> & {
   readonly flags: Omit<Invocation<typeof PREPARE_FLAGS>["flags"], "quiet">;
-  readonly given: (name: string) => boolean;
+  given(name: string): boolean;
 };
 
 function refuse(message: string, remedy?: string): never {
@@ -115,4 +120,87 @@ function readEnvironmentFiles(files: readonly string[], cwd: string): Environmen
     }
   }
   return [...values].map(([name, value]) => ({ name, value }));
+}
+
+interface StartFlags {
+  readonly dns: readonly (readonly string[])[];
+  readonly "dns-search": readonly string[];
+  readonly "dns-opt": readonly string[];
+  readonly "dns-domain": string;
+  readonly "hosts-entry": readonly ("host" | readonly HostsEntry[])[];
+  readonly interactive: boolean;
+  readonly hostname: string;
+  readonly ipc: string;
+  readonly "log-prefix": string;
+  readonly "mds-register": boolean;
+}
+
+/** What cannot go together, and what this version cannot start. */
+export function checkStartFlags(
+  flags: Pick<StartFlags, "mds-register" | "ipc"> & { readonly port: readonly unknown[] },
+  networks: readonly NetworkRequest[],
+): void {
+  const joins = (name: string) => networks.some((network) => network.name === name);
+  for (const name of ["none", "host"]) {
+    if (flags.port.length > 0 && joins(name)) {
+      refuse(`--port flag does not work with '${name}' networking`);
+    }
+  }
+  if (flags["mds-register"]) {
+    if (joins("none")) {
+      refuse(
+        "--mds-register flag does not work with --net=none. Please use 'host', 'default' or an equivalent network",
+      );
+    }
+    refuse("--mds-register: the metadata service is not available in this version");
+  }
+  if (!["", "auto", "private"].includes(flags.ipc)) {
+    refuse(
+      flags.ipc === "parent"
+        ? "--ipc=parent is not available in this version"
+        : `unknown value for --ipc parameter: ${quote(flags.ipc).slice(1, -1)}`,
+    );
+  }
+}
+
+export function startOptions(
+  context: Context,
+  flags: StartFlags,
+  network: NetworkMode,
+): StartOptions {
+  const prefix = flags["log-prefix"];
+  return {
+    commandName: context.commandName,
+    network,
+    hostname: flags.hostname,
+    interactive: flags.interactive && { terminal: context.isTTY(0) },
+    insecure: context.globals.insecure,
+    logPrefix: prefix === "always" || prefix === "never" ? prefix : "auto",
+    dns: {
+      servers: flags.dns.flat(),
+      search: flags["dns-search"],
+      options: flags["dns-opt"],
+      domain: flags["dns-domain"],
+    },
+    hosts: flags["hosts-entry"],
+  };
+}
+
+/** Overlay unless the user or the machine says otherwise. */
+export async function overlayWanted(context: Context, noOverlay: boolean): Promise<boolean> {
+  if (noOverlay) return false;
+  await context.store();
+  const problem = hostOverlayProblem(await context.dataDir());
+  if (problem !== undefined) context.reporter.line("", `disabling overlay support: "${problem}"`);
+  return problem === undefined;
+}
+
+/** --uuid-file-save: the canonical UUID and nothing else, as soon as there is one. */
+export function saveUuid(context: Context, file: string, uuid: string): void {
+  if (file === "") return;
+  try {
+    writeFileSync(resolve(context.cwd, file), uuid, { mode: 0o644 });
+  } catch (error) {
+    throw new RktError("UUID_FILE", `cannot save the UUID to ${quote(file)}`, { cause: error });
+  }
 }

@@ -28,6 +28,7 @@ export const POD_FILES = {
   sharedVolumes: "sharedVolumes",
   stage1Manifest: "stage1/manifest",
   stage1Rootfs: "stage1/rootfs",
+  stage1Etc: "stage1/rootfs/etc",
   stage2: "stage1/rootfs/opt/stage2",
   status: "stage1/rootfs/rkt/status",
   supervisorStatus: "stage1/rootfs/rkt/supervisor-status",

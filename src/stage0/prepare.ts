@@ -169,9 +169,8 @@ async function writePod(
 ): Promise<void> {
   const at = (...names: string[]) => join(pod.path, ...names);
   mkdirSync(at(POD_FILES.stage2), { recursive: true, mode: 0o750 });
-  mkdirSync(at(POD_FILES.status), { recursive: true, mode: 0o750 });
+  mkdirSync(at(POD_FILES.stage1Etc), { mode: 0o750 });
   mkdirSync(at(POD_FILES.appsInfo), { mode: 0o750 });
-  mkdirSync(at(POD_FILES.logs), { mode: 0o750 });
   writeFileSync(at(POD_FILES.stage1Manifest), BUILTIN_STAGE1_MANIFEST, { mode: 0o640 });
   symlinkSync("native", at("flavor"));
   for (const app of apps) {
@@ -213,14 +212,4 @@ function makeOverlay(
   // Explicit, because of the setgid bit and group of the pods folder, and because of the umask.
   chownSync(top, root.uid, root.gid);
   chmodSync(top, root.mode & 0o7777);
-}
-
-/** Why overlay cannot be used here, or undefined when it can (rkt-runtime §5.1). */
-export function overlayProblem(filesystems: string, magic: number): string | undefined {
-  if (!filesystems.split("\n").includes("nodev\toverlay")) {
-    return "overlay entry not present in /proc/filesystems";
-  }
-  if (magic === 0x61756673) return "unsupported filesystem: aufs";
-  if (magic === 0x2fc12fc1) return "unsupported filesystem: zfs";
-  return undefined;
 }

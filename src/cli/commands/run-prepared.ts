@@ -1,8 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
+// `rkt run-prepared` (rkt-cli §5.3): starts a pod that `rkt prepare` made, and becomes its supervisor.
+import { networkMode, parseNetList } from "../../network/net-list.ts";
+import { resolvePod, takePrepared } from "../../pod/directory.ts";
+import { PodError } from "../../pod/errors.ts";
+import { preparedApps, preparedManifest } from "../../stage0/prepared.ts";
+import { planPod, startPod } from "../../stage0/start.ts";
 import type { Run } from "../command.ts";
 import type { RUN_PREPARED_FLAGS } from "../flag-sets.ts";
-import { UsageError } from "../usage-error.ts";
+import { checkStartFlags, startOptions } from "../pod-request.ts";
 
-export const run: Run<typeof RUN_PREPARED_FLAGS> = () => {
-  throw new UsageError("COMMAND_UNAVAILABLE", "not available in this version");
+export const run: Run<typeof RUN_PREPARED_FLAGS> = async ({ context, flags, args, usage }) => {
+  const [uuid] = args;
+  if (uuid === undefined || args.length > 1) return usage();
+  const networks = parseNetList(flags.net);
+  checkStartFlags({ ...flags, port: [] }, networks);
+  const options = startOptions(context, flags, networkMode(networks));
+  const dataDir = await context.dataDir();
+  const pod = resolvePod(dataDir, uuid);
+  if (pod.state !== "prepared") {
+    throw new PodError("POD_STATE", `pod "${pod.uuid}" is not prepared`, {
+      details: { state: pod.state },
+    });
+  }
+  const manifest = preparedManifest(pod);
+  const apps = preparedApps(pod, manifest);
+  if (flags.interactive && apps.length > 1) {
+    throw new PodError("POD_STATE", "interactive option only supports pods with one app");
+  }
+  const plan = planPod({ uuid: pod.uuid, path: pod.path, manifest, apps }, options, {
+    dataDir,
+    report: context.reporter,
+  });
+  return startPod(takePrepared(dataDir, pod), plan);
 };

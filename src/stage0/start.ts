@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+// From a pod directory to a plan, and from the plan to stage1. Users, programs and paths are resolved here,
+// so that the plan is pure and the C program looks nothing up. `run` and `run-prepared` share all of it.
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { PodManifest } from "../appc/index.ts";
+import type { InsecureOptions } from "../lib/insecure-options.ts";
+import type { Reporter } from "../lib/reporter.ts";
+import {
+  checkHostname,
+  type DnsFlags,
+  type HostsEntry,
+  hostsMode,
+  resolvMode,
+} from "../network/dns.ts";
+import type { NetworkMode } from "../network/net-list.ts";
+import type { LockedPod } from "../pod/directory.ts";
+import { POD_FILES } from "../pod/read.ts";
+import { appEnvironment } from "../stage1/environment.ts";
+import { findCommand } from "../stage1/find-executable.ts";
+import { launch } from "../stage1/launch.ts";
+import { compilePlan } from "../stage1/plan/compile.ts";
+import type { LogPrefix, PlanApp, PodFiles } from "../stage1/plan/input.ts";
+import type { Plan } from "../stage1/plan/wire.ts";
+import { resolveIds } from "../stage1/resolve-user.ts";
+import { unenforcedIsolators } from "./isolators.ts";
+import type { PreparedApp } from "./prepare.ts";
+
+export interface StartOptions {
+  /** "run" or "run-prepared": the word in front of stage1's errors. */
+  readonly commandName: string;
+  readonly network: NetworkMode;
+  /** "" means `rkt-UUID`. */
+  readonly hostname: string;
+  /** False, or whether the caller's stdin is a terminal. */
+  readonly interactive: false | { readonly terminal: boolean };
+  readonly insecure: InsecureOptions;
+  readonly logPrefix: LogPrefix;
+  readonly dns: DnsFlags;
+  readonly hosts: readonly ("host" | readonly HostsEntry[])[];
+}
+
+export interface StartContext {
+  readonly dataDir: string;
+  readonly report: Reporter;
+}
+
+interface PodToStart {
+  readonly uuid: string;
+  /** Where the pod is now; the plan's own paths are relative to it, so that it may still move. */
+  readonly path: string;
+  readonly manifest: PodManifest;
+  readonly apps: readonly Omit<PreparedApp, "key">[];
+}
+
+/** Compiles the pod's plan. Writes into the pod directory, starts nothing. */
+export function planPod(pod: PodToStart, options: StartOptions, context: StartContext): Plan {
+  const hostname = options.hostname === "" ? `rkt-${pod.uuid}` : checkHostname(options.hostname);
+  const files = writeConfigurationFiles(pod.path, hostname, options);
+  for (const { name, app } of pod.apps) {
+    for (const isolator of unenforcedIsolators(app)) {
+      context.report.line(
+        "",
+        `warning: app "${name}": the isolator ${isolator} is not enforced by this version`,
+      );
+    }
+  }
+  const plan = compilePlan({
+    commandName: options.commandName,
+    uuid: pod.uuid,
+    pod: pod.manifest,
+    apps: pod.apps.map((app, i) => planApp(pod, app, i, context.dataDir)),
+    network: options.network,
+    hostname,
+    interactive: options.interactive,
+    insecure: options.insecure,
+    logPrefix: options.logPrefix,
+    files,
+    cgroup: undefined,
+  });
+  for (const warning of plan.warnings) context.report.line("", `warning: ${warning}`);
+  return plan;
+}
+
+function planApp(
+  pod: PodToStart,
+  { name, app, image }: Omit<PreparedApp, "key">,
+  index: number,
+  dataDir: string,
+): PlanApp {
+  const runtime = pod.manifest.apps[index];
+  if (runtime === undefined) throw new Error("an app that is not in its manifest");
+  const { rootfs, imageRoot } = appRootfs(pod.path, name, dataDir);
+  const environment = appEnvironment(app, { appName: name });
+  const command = (exec: readonly string[]) =>
+    findCommand(exec, { rootfs: imageRoot, app, environment, imageName: image.name });
+  const handler = (event: "pre-start" | "post-stop") => {
+    const exec = app.eventHandlers.find((handler) => handler.name === event)?.exec;
+    return exec === undefined || exec.length === 0 ? undefined : command(exec);
+  };
+  return {
+    runtime,
+    app,
+    rootfs,
+    ids: resolveIds(app, imageRoot),
+    command: command(app.exec),
+    preStart: handler("pre-start"),
+    postStop: handler("post-stop"),
+    environment,
+  };
+}
+
+/** The app's root for the plan, and the absolute directory that holds the image's own files. */
+export function appRootfs(
+  podPath: string,
+  name: string,
+  dataDir: string,
+): { readonly rootfs: PlanApp["rootfs"]; readonly imageRoot: string } {
+  if (!existsSync(join(podPath, POD_FILES.overlayPrepared))) {
+    const path = join(POD_FILES.stage2, name, "rootfs");
+    return { rootfs: { kind: "directory", path }, imageRoot: join(podPath, path) };
+  }
+  const tree = readFileSync(join(podPath, POD_FILES.appsInfo, name, "treeStoreID"), "utf8").trim();
+  const lower = join(dataDir, "cas", "tree", tree, "rootfs");
+  return {
+    rootfs: {
+      kind: "overlay",
+      lowers: [lower],
+      upper: join("overlay", tree, "upper", name),
+      work: join("overlay", tree, "work", name),
+    },
+    imageRoot: lower,
+  };
+}
+
+/** resolv.conf and hosts of the pod, for stage1 to bind into the apps. */
+function writeConfigurationFiles(
+  podPath: string,
+  hostname: string,
+  options: StartOptions,
+): PodFiles {
+  const write = (name: string, content: string): string => {
+    const path = join(POD_FILES.stage1Etc, name);
+    writeFileSync(join(podPath, path), content, { mode: 0o644 });
+    return path;
+  };
+  const resolv = resolvMode(options.dns);
+  const hosts = hostsMode(options.hosts, hostname);
+  return {
+    resolvConf:
+      resolv.kind === "host"
+        ? "/etc/resolv.conf"
+        : resolv.kind === "stage0"
+          ? write("rkt-resolv.conf", resolv.content)
+          : undefined,
+    hosts:
+      hosts.kind === "host"
+        ? { path: "/etc/hosts", whenMissing: false }
+        : hosts.kind === "stage0"
+          ? { path: write("rkt-hosts", hosts.content), whenMissing: false }
+          : { path: write("hosts-fallback", hosts.content), whenMissing: true },
+  };
+}
+
+/** Becomes the pod's supervisor. The pod is in `run` and locked. */
+export function startPod(pod: LockedPod, plan: Plan): never {
+  writeFileSync(join(pod.path, POD_FILES.ppid), `${process.pid}\n`, { mode: 0o640 });
+  return launch(plan, { podDir: pod.path, lockFd: pod.lock.fd, uuid: pod.uuid });
+}
