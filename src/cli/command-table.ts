@@ -156,6 +156,7 @@ is /bin/bash. A pod with several apps needs --app.
 ${POD}`,
     args: "[--app=APPNAME] UUID [CMD [ARGS ...]]",
     flags: sets.ENTER_FLAGS,
+    arity: { min: 1, max: Number.POSITIVE_INFINITY },
     root: true,
     interspersed: false,
     completes: "pods",

@@ -43,7 +43,7 @@ export interface Invocation<F extends FlagSpecs = FlagSpecs> {
   /** Every command that this environment knows, for help and completion. */
   readonly commands: readonly Command[];
   /** Was the flag on the command line? */
-  given(name: keyof F & string): boolean;
+  given(name: string): boolean;
   /** Prints the command's usage on stdout and returns 254. */
   usage(): number;
 }

@@ -149,12 +149,12 @@ const DNS_FLAGS = {
   ),
 } as const satisfies FlagSpecs;
 
-const NET = text("networks to join: names, 'none', 'host' or 'default'; arguments follow a colon", {
-  initial: "default",
-  implied: "default",
-  shown: "default",
-  metavar: "NETWORKS",
-});
+const NET = parsed(
+  "networks to join: names, 'none', 'host' or 'default'; arguments follow a colon",
+  "default",
+  (_, value) => value,
+  { implied: "default", shown: "default", metavar: "NETWORKS" },
+);
 const IPC = text("IPC namespace: auto, private or parent", {
   words: ["auto", "private", "parent"],
 });

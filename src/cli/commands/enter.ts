@@ -1,8 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
+// `rkt enter` (rkt-cli §5.9).
+import { resolvePod } from "../../pod/directory.ts";
+import { enterPod } from "../../stage0/enter.ts";
 import type { Run } from "../command.ts";
 import type { ENTER_FLAGS } from "../flag-sets.ts";
-import { UsageError } from "../usage-error.ts";
 
-export const run: Run<typeof ENTER_FLAGS> = () => {
-  throw new UsageError("COMMAND_UNAVAILABLE", "not available in this version");
+const DEFAULT_COMMAND = "/bin/bash";
+
+export const run: Run<typeof ENTER_FLAGS> = async ({ context, flags, args, usage }) => {
+  const [uuid, ...argv] = args;
+  if (uuid === undefined) return usage();
+  const dataDir = await context.dataDir();
+  const pod = resolvePod(dataDir, uuid);
+  if (argv.length === 0) {
+    context.reporter.line("", `no command specified, assuming "${DEFAULT_COMMAND}"`);
+    argv.push(DEFAULT_COMMAND);
+  }
+  return enterPod(pod, {
+    dataDir,
+    commandName: context.commandName,
+    app: flags.app === "" ? undefined : flags.app,
+    argv,
+    term: context.env["TERM"],
+    terminal: context.isTTY(0),
+    insecure: context.globals.insecure,
+  });
 };

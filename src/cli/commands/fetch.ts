@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // `rkt fetch` (rkt-cli §5.13): images with their dependencies into the store.
-import { readFileSync, statfsSync } from "node:fs";
 import { shortID } from "../../appc/index.ts";
 import { fetchImage } from "../../fetch/index.ts";
-import { overlayProblem } from "../../stage0/prepare.ts";
+import { hostOverlayProblem } from "../../stage0/overlay.ts";
 import type { Run } from "../command.ts";
 import type { Context } from "../context.ts";
 import type { FETCH_FLAGS } from "../flag-sets.ts";
@@ -28,7 +27,5 @@ export const run: Run<typeof FETCH_FLAGS> = async ({ context, flags, images }) =
 
 /** A tree is only of use to overlay, and only root can give its files their owners (rkt-cli §1.6). */
 async function canRender(context: Context): Promise<boolean> {
-  if (context.euid !== 0) return false;
-  const { type } = statfsSync(await context.dataDir());
-  return overlayProblem(readFileSync("/proc/filesystems", "utf8"), type) === undefined;
+  return context.euid === 0 && hostOverlayProblem(await context.dataDir()) === undefined;
 }
