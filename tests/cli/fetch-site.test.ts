@@ -4,7 +4,7 @@ import { expect } from "bun:test";
 import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { buildAci } from "../support/aci.ts";
 import { needs } from "../support/needs.ts";
-import { newRkt, type Rkt, type RunOptions } from "../support/rkt.ts";
+import { newRkt, type Rkt, type RunOptions, runMeasured } from "../support/rkt.ts";
 import { newKey, type SigningKey } from "../support/signing.ts";
 import { newSite, type Site } from "../support/site.ts";
 
@@ -215,7 +215,8 @@ test("a broken download is resumed where it stopped", async () => {
   site.forget();
   await rkt.ok([INSECURE, "fetch", target], w.env);
   const get = site.seen.find((each) => each.method === "GET");
-  expect(get?.headers["range"]).toBe("bytes=200000-");
+  // How much of the cut answer arrived is the connection's affair.
+  expect(Number(/^bytes=(\d+)-$/.exec(get?.headers["range"] ?? "")?.[1])).toBeGreaterThan(0);
   expect(rkt.leftovers()).toEqual([]);
 });
 
@@ -225,7 +226,8 @@ test("a partial download is not continued when the server has something newer", 
   const w = await world(rkt, site);
   const target = `${HOST}/files/large.aci`;
   const aci = buildAci({ files: [{ name: "a", content: Buffer.alloc(300_000, "x") }] });
-  site.serve(target, { body: aci, cutAfter: 200_000 });
+  const old = { "Last-Modified": "Mon, 01 Jan 2024 00:00:00 GMT" };
+  site.serve(target, { body: aci, headers: old, cutAfter: 200_000 });
   await rkt.fails([INSECURE, "fetch", target], "fetch: ", w.env);
   site.serve(target, {
     body: aci,
@@ -237,7 +239,7 @@ test("a partial download is not continued when the server has something newer", 
 });
 
 test("a signature may be deferred once, not twice", async () => {
-  await using rkt = newRkt();
+  await using rkt = newRkt({ keepsPartial: true });
   await using site = await newSite();
   const w = await world(rkt, site);
   await trust(w);
@@ -329,7 +331,7 @@ const LIES: readonly [string, Parameters<Site["serve"]>[1]][] = [
 
 for (const [what, page] of LIES) {
   test(`a server ${what} is one sentence and nothing is stored`, async () => {
-    await using rkt = newRkt();
+    await using rkt = newRkt({ keepsPartial: what.includes("than") || what.includes("before") });
     await using site = await newSite();
     const w = await world(rkt, site);
     const target = `${HOST}/files/lie.aci`;
@@ -346,19 +348,19 @@ test("a discovery page, a signature and a key are read only up to a bound", asyn
   const w = await world(rkt, site);
   await trust(w);
   site.serve(`${HOST}/endless`, { endless: true });
-  const discovery = await rkt.run([INSECURE, "fetch", "example.com/endless:1"], {
+  const discovery = await runMeasured(rkt, [INSECURE, "fetch", "example.com/endless:1"], {
     ...w.env,
     timeout: 50_000,
   });
   expect(discovery.status).toBe(254);
-  expect(discovery.maxRss).toBeLessThan(300 << 20);
+  expect(discovery.peakBytes).toBeLessThan(150e6);
   site.serve(`${url("example.com/app", "1.0.0")}.asc`, { endless: true });
-  const signature = await rkt.run(["fetch", "example.com/app:1.0.0"], {
+  const signature = await runMeasured(rkt, ["fetch", "example.com/app:1.0.0"], {
     ...w.env,
     timeout: 50_000,
   });
   expect(signature.status).toBe(254);
-  expect(signature.maxRss).toBeLessThan(300 << 20);
+  expect(signature.peakBytes).toBeLessThan(150e6);
 });
 
 test("dependencies are fetched by name, each verified", async () => {
@@ -436,6 +438,10 @@ test("two processes that fetch the same image download it once", async () => {
   const results = await Promise.all([1, 2].map(() => rkt.run([INSECURE, "fetch", target], w.env)));
   expect(results.map((each) => each.status)).toEqual([0, 0]);
   expect(results[0]?.stdout).toBe(results[1]?.stdout ?? "");
+  const whole = site.seen.filter(
+    (each) => each.method === "GET" && each.headers["if-none-match"] === undefined,
+  );
+  expect(whole).toHaveLength(1);
   expect(rkt.leftovers()).toEqual([]);
 });
 

@@ -14,7 +14,7 @@ const INSECURE = "--insecure-options=image";
 async function fetchImage(rkt: Rkt, image: Parameters<typeof buildAci>[0] = {}): Promise<string> {
   const path = `${rkt.work}/image.aci`;
   writeFileSync(path, buildAci(image));
-  return (await rkt.ok([INSECURE, "fetch", "--full", path])).trim();
+  return (await rkt.ok([INSECURE, "fetch", "--full", "--pull-policy=new", path])).trim();
 }
 
 test("image list shows five columns, short or full, in the order asked", async () => {
