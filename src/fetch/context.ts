@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// What fetching needs of the rest of the program.
+import type { Config } from "../config/index.ts";
+import type { InsecureOptions } from "../lib/insecure-options.ts";
+import type { Reporter } from "../lib/reporter.ts";
+import type { Store } from "../store/index.ts";
+import type { Keystore, KeystoreDirs } from "../trust/index.ts";
+import type { HttpTimeouts } from "./http.ts";
+import type { Environment } from "./proxy.ts";
+
+/** `new` is the default of run and prepare, `update` that of fetch (rkt-cli.md §2.1). */
+export type PullPolicy = "never" | "new" | "update";
+
+/** What a person is asked before a key is trusted. */
+export interface ReviewQuestion {
+  readonly prefix: string;
+  /** Where the key came from. */
+  readonly location: string;
+  readonly fingerprints: readonly string[];
+}
+
+/** Undefined stands for "there is nobody to ask". */
+export type Review = ((question: ReviewQuestion) => Promise<boolean>) | undefined;
+
+/** How to talk to servers; separate from FetchContext for `rkt trust`, which has no store. */
+export interface NetworkContext {
+  readonly config: Config;
+  readonly insecure: InsecureOptions;
+  readonly version: string;
+  readonly report: Reporter;
+  /** Proxies and certificates; the process's environment when left out. */
+  readonly env?: Environment;
+  readonly timeouts?: HttpTimeouts;
+  /** For discovery, in place of 443 and 80. */
+  readonly discoveryPort?: number;
+}
+
+export interface FetchContext extends NetworkContext {
+  readonly store: Store;
+  /** Undefined with --insecure-options=image: nothing is verified. */
+  readonly keystore: Keystore | undefined;
+  /** Where `keystore` looks: an image that has no name yet may be signed with any key in there. */
+  readonly keystoreDirs: KeystoreDirs;
+  readonly trustKeysFromHttps: boolean;
+  readonly pullPolicy: PullPolicy;
+  /** Whether dependencies are fetched too; stage1 images have none. */
+  readonly dependencies: boolean;
+  readonly review?: Review;
+  /** The largest image, in bytes; 64 GiB when left out. */
+  readonly maxImageSize?: number;
+}

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// An image from a local file (rkt-cli.md §2.3).
+import type { ImageKey } from "../appc/index.ts";
+import type { FetchContext } from "./context.ts";
+import { importChecked, makeVerifier, requireSigner, verifyRaw } from "./import-image.ts";
+import { DEFAULT_LIMIT } from "./limits.ts";
+import { copyLocalFile } from "./local-file.ts";
+import { readSignature, signatureBeside } from "./signature.ts";
+
+export async function fetchFile(
+  path: string,
+  signatureFile: string | undefined,
+  context: FetchContext,
+): Promise<ImageKey> {
+  context.report.debug("image", `using image from file ${path}`);
+  const verifier = await makeVerifier(undefined, context);
+  const signature =
+    verifier.kind === "skip"
+      ? undefined
+      : await readSignature(
+          { kind: "file", path: signatureFile ?? signatureBeside(path) },
+          context,
+        );
+  if (signature === "deferred") throw new Error("a file cannot defer");
+  if (signature !== undefined) requireSigner(signature, verifier, context);
+  using copy = await copyLocalFile(path, {
+    tmpDir: context.store.tmpDir,
+    hashNames: signature?.hashNames ?? [],
+    limit: context.maxImageSize ?? DEFAULT_LIMIT,
+  });
+  const verified = await verifyRaw(copy.raw, signature, { verifier, context });
+  return await importChecked(verified, { latest: false, expected: undefined }, context);
+}

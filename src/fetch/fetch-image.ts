@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+// From an image argument to an image in the store. What the store can answer is answered here; what needs the
+// network or reads image files is loaded only then, because `rkt run` of a stored image passes through here.
+import { formatAppString, type ImageKey } from "../appc/index.ts";
+import { assertNever } from "../lib/assert-never.ts";
+import { quote, redactUrl } from "../lib/text.ts";
+import type { FetchContext } from "./context.ts";
+import { FetchError } from "./errors.ts";
+import { notFound } from "./not-found.ts";
+import {
+  type DockerImageReference,
+  type NameReference,
+  parseReference,
+  type Reference,
+  type UrlReference,
+} from "./reference.ts";
+
+export interface ImageOptions {
+  /** --signature: a local file. */
+  readonly signature?: string | undefined;
+}
+
+/** As `rkt fetch` takes it: a hash is not special. Dependencies are fetched too where the context says so. */
+export async function fetchImage(
+  text: string,
+  context: FetchContext,
+  options: ImageOptions = {},
+): Promise<ImageKey> {
+  return await obtain(parseReference(text, { hash: false }), context, options);
+}
+
+/** As run, prepare and the stage1 flags take it: a hash first, which only the store can answer. */
+export async function findImage(
+  text: string,
+  context: FetchContext,
+  options: ImageOptions = {},
+): Promise<ImageKey> {
+  return await obtain(parseReference(text, { hash: true }), context, options);
+}
+
+async function obtain(
+  reference: Reference,
+  context: FetchContext,
+  options: ImageOptions,
+): Promise<ImageKey> {
+  if (reference.kind === "hash") return context.store.resolveKey(reference.hash);
+  const key = await obtainAlone(reference, context, options);
+  if (context.dependencies && context.store.manifest(key).dependencies.length > 0) {
+    const { fetchDependencies } = await import("./dependencies.ts");
+    await fetchDependencies(key, context);
+  }
+  return key;
+}
+
+async function obtainAlone(
+  reference: Exclude<Reference, { readonly kind: "hash" }>,
+  context: FetchContext,
+  { signature }: ImageOptions,
+): Promise<ImageKey> {
+  switch (reference.kind) {
+    case "file": {
+      const { fetchFile } = await import("./fetch-file.ts");
+      return await fetchFile(reference.path, signature, context);
+    }
+    case "url":
+      return obtainLocally(reference, context) ?? (await obtainUrl(reference, signature, context));
+    case "name":
+      return obtainLocally(reference, context) ?? (await obtainName(reference, signature, context));
+    case "docker":
+      return obtainLocally(reference, context) ?? refuseDocker(reference, context);
+    default:
+      return assertNever(reference);
+  }
+}
+
+/** The store's answer where the policy takes it; undefined when the image has to be fetched. */
+function obtainLocally(
+  reference: UrlReference | NameReference | DockerImageReference,
+  context: FetchContext,
+): ImageKey | undefined {
+  const { store, pullPolicy, report } = context;
+  if (pullPolicy === "update") return undefined;
+  if (reference.kind === "name") {
+    const key = store.findByName(reference.name, reference.labels);
+    if (key !== undefined) {
+      report.debug("image", `using image from local store for image name ${reference.name}`);
+      return key;
+    }
+    if (pullPolicy === "never") throw notFound("image name", formatAppString(reference));
+    return undefined;
+  }
+  const url = reference.kind === "url" ? reference.url : `docker://${reference.reference.friendly}`;
+  const record = store.remote(url);
+  if (record !== undefined && store.verification(record.key).kind !== "unknown") {
+    report.debug("image", `using image from local store for url ${redactUrl(url)}`);
+    return record.key;
+  }
+  if (pullPolicy === "never") throw notFound(reference.kind === "url" ? "URL" : "docker URL", url);
+  return undefined;
+}
+
+async function obtainUrl(
+  { url }: UrlReference,
+  signature: string | undefined,
+  context: FetchContext,
+): Promise<ImageKey> {
+  const [{ fetchUrl }, { signatureUrlBeside }] = await Promise.all([
+    import("./fetch-url.ts"),
+    import("./signature.ts"),
+  ]);
+  return await fetchUrl(
+    {
+      url,
+      signature:
+        signature === undefined
+          ? { kind: "url", url: signatureUrlBeside(url) }
+          : { kind: "file", path: signature },
+      expected: undefined,
+      latest: false,
+      limit: undefined,
+    },
+    context,
+  );
+}
+
+async function obtainName(
+  { name, labels, latest }: NameReference,
+  signature: string | undefined,
+  context: FetchContext,
+): Promise<ImageKey> {
+  const { fetchName } = await import("./fetch-name.ts");
+  return await fetchName(
+    { name, labels, required: labels, latest, signatureFile: signature, limit: undefined },
+    context,
+  );
+}
+
+function refuseDocker({ reference }: DockerImageReference, { keystore }: FetchContext): never {
+  if (keystore !== undefined) {
+    throw new FetchError(
+      "DOCKER_UNSUPPORTED",
+      "signature verification for docker images is not supported (try --insecure-options=image)",
+    );
+  }
+  throw new FetchError(
+    "DOCKER_UNSUPPORTED",
+    `cannot fetch ${quote(`docker://${reference.friendly}`)}: Docker images are not supported in this version yet`,
+    { remedy: "fetch an App Container image (.aci), or convert the image to one" },
+  );
+}
