@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Writes the files of an image and its dependencies into an empty directory (appc.md §2.6).
-import { closeSync, constants, openSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync } from "node:fs";
 import type { ImageManifest } from "../appc/index.ts";
 import { type OwnerPolicy, TreeExtractor } from "../tar/extract.ts";
 import { readTar } from "../tar/read.ts";
+import { startHash } from "./hash-thread.ts";
+import { type HashPart, predictTree } from "./predict-tree.ts";
 import type { Ordered } from "./render-order.ts";
 import { entrySelectors, parseWhitelist } from "./select-entries.ts";
+import { matchHeaders, treeHashOf } from "./tree-hash.ts";
+import type { HashAhead } from "./tree-store.ts";
 
 export interface RenderSource {
   readonly manifest: ImageManifest;
@@ -42,6 +46,54 @@ export function renderImages(
   } finally {
     closeSync(rootFd);
   }
+}
+
+/** Below this a thread costs more than it saves. */
+const MIN_AHEAD = 16 << 20;
+/** Above this the prediction would take too much memory. */
+const MAX_AHEAD_ENTRIES = 200_000;
+
+/**
+ * Starts the tree hash of an image on another thread, from its archive. Undefined where it cannot be told
+ * from that (dependencies, a whitelist, owners that are not restored) or is not worth it.
+ */
+export function hashAhead(order: readonly Ordered<RenderSource>[]): HashAhead | undefined {
+  const [only] = order;
+  if (order.length !== 1 || only === undefined || process.geteuid?.() !== 0) return undefined;
+  if (only.image.manifest.pathWhitelist.length > 0) return undefined;
+  const fd = only.image.open();
+  try {
+    const parts = fstatSync(fd).size < MIN_AHEAD ? undefined : predict(fd);
+    if (parts === undefined) {
+      closeSync(fd);
+      return undefined;
+    }
+    const thread = startHash(fd, parts);
+    return {
+      finish(directory) {
+        const headers = parts.values().filter((part) => typeof part === "string");
+        const match = matchHeaders(directory, headers);
+        const digest = match === undefined ? undefined : thread.digest();
+        if (match === undefined || digest === undefined) return undefined;
+        return { hash: treeHashOf(digest), size: match.size };
+      },
+      [Symbol.dispose]() {
+        thread[Symbol.dispose]();
+        closeSync(fd);
+      },
+    };
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+}
+
+function predict(fd: number): readonly HashPart[] | undefined {
+  let count = 0;
+  for (const _ of readTar(fd)) {
+    if (++count > MAX_AHEAD_ENTRIES) return undefined;
+  }
+  return predictTree(readTar(fd));
 }
 
 /** What this process can do: only root gives files away. */

@@ -363,7 +363,7 @@ export class Store implements Disposable {
   ): Promise<RenderedTree> {
     const existing = options.rebuild === true ? undefined : this.renderedTree(key);
     if (existing !== undefined) return existing;
-    const { ownerPolicy, renderImages } = await import("./render-images.ts");
+    const { hashAhead, ownerPolicy, renderImages } = await import("./render-images.ts");
     const sources = this.#sources(key);
     return this.#guard(() =>
       makeTree(this.paths, {
@@ -372,6 +372,7 @@ export class Store implements Disposable {
         manifest: this.manifest(key),
         rebuild: options.rebuild === true,
         fill: (rootfs) => renderImages(sources, rootfs, ownerPolicy({ uid: 0, gid: 0 })),
+        hashAhead: () => hashAhead(sources),
         onMade: (size) => this.#db.setTreeSize(key, size),
       }),
     );

@@ -22,40 +22,155 @@ export interface TreeHash {
   readonly size: number;
 }
 
+/** Where a walk over a tree puts what it finds: for every entry its header, then a file's content. */
+interface TreeSink {
+  header(text: string): void;
+  /** `fd` is open for reading at its start. */
+  content(fd: number): void;
+}
+
 /** Files of the store itself beside rootfs. */
 const EXCLUDED: ReadonlySet<string> = new Set(["manifest", "hash", "rendered", "image"]);
 
 /** The hash and size of the tree in `directory`. Nobody may change it meanwhile. */
 export function hashTree(directory: string): TreeHash {
-  const walk = new TreeWalk();
+  const sink = new HashSink();
+  const size = walkTree(directory, sink);
+  return { hash: treeHashOf(sink.digest()), size };
+}
+
+/** The form of a tree hash: half of the digest, as in a key. */
+export function treeHashOf(hex: string): string {
+  return `sha512-${hex.slice(0, 64)}`;
+}
+
+/**
+ * Whether the tree in `directory` has exactly these headers in this order; its size if so. Content is not
+ * read.
+ */
+export function matchHeaders(
+  directory: string,
+  headers: Iterator<string>,
+): { readonly size: number } | undefined {
+  let isEqual = true;
+  const size = walkTree(directory, {
+    header(text) {
+      if (isEqual) isEqual = headers.next().value === text;
+    },
+    content: () => undefined,
+  });
+  return isEqual && headers.next().done === true ? { size } : undefined;
+}
+
+/** What the tree hash says of an entry, before its content. */
+export interface HeaderFields {
+  readonly name: string;
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly size: number;
+  /** As in a tar header: "0" file, "1" hard link, "2" symbolic link, "3" … "6". */
+  readonly type: string;
+  readonly link: string;
+  readonly major: number;
+  readonly minor: number;
+  readonly xattrs: readonly Xattr[];
+}
+
+interface Xattr {
+  readonly Name: string;
+  readonly Value: string;
+}
+
+export function headerText(fields: HeaderFields): string {
+  return goJson({
+    Name: fields.name,
+    Mode: fields.mode,
+    Uid: fields.uid,
+    Gid: fields.gid,
+    Size: fields.size,
+    Typeflag: fields.type.charCodeAt(0),
+    Linkname: fields.link,
+    Devmajor: fields.major,
+    Devminor: fields.minor,
+    Xattrs: fields.xattrs,
+  });
+}
+
+/** The attributes that rendering restores; others (a security label) the host may set and change. */
+export function restoredXattrs(xattrs: ReadonlyMap<string, Uint8Array>): readonly Xattr[] {
+  if (xattrs.size === 0) return [];
+  return [...xattrs]
+    .filter(([name]) => name === "security.capability" || name.startsWith("user."))
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([Name, value]) => ({ Name, Value: decodeName(Buffer.from(value)) }));
+}
+
+const BUFFER = 1 << 20;
+
+/** Collects headers and small files, so that hashing is done in large pieces. */
+class HashSink implements TreeSink {
+  readonly #hash: Hash = createHash("sha512");
+  readonly #buffer = Buffer.allocUnsafe(BUFFER);
+  #filled = 0;
+
+  header(text: string): void {
+    // UTF-8 needs at most three bytes per UTF-16 unit.
+    if (this.#filled + text.length * 3 > BUFFER) {
+      this.#flush();
+      if (text.length * 3 > BUFFER) {
+        this.#hash.update(text, "utf8");
+        return;
+      }
+    }
+    this.#filled += this.#buffer.write(text, this.#filled, "utf8");
+  }
+
+  content(fd: number): void {
+    for (;;) {
+      if (this.#filled === BUFFER) this.#flush();
+      const n = readSync(fd, this.#buffer, this.#filled, BUFFER - this.#filled, null);
+      if (n === 0) return;
+      this.#filled += n;
+    }
+  }
+
+  digest(): string {
+    this.#flush();
+    return this.#hash.digest("hex");
+  }
+
+  #flush(): void {
+    if (this.#filled > 0) this.#hash.update(this.#buffer.subarray(0, this.#filled));
+    this.#filled = 0;
+  }
+}
+
+/** Walks a tree in lexical order and gives the sum of its files' sizes. */
+function walkTree(directory: string, sink: TreeSink): number {
+  const walk = new TreeWalk(sink);
   walk.directory(directory, "");
-  return walk.finish();
+  return walk.size;
 }
 
 /** A path for node:fs: bytes where a name is not UTF-8. */
 type RawPath = string | Buffer;
 
-const BUFFER = 1 << 20;
-
 class TreeWalk {
-  readonly #hash: Hash = createHash("sha512");
-  /** Collects headers and small files, so that hashing is done in large pieces. */
-  readonly #buffer = Buffer.allocUnsafe(BUFFER);
-  #filled = 0;
-  #size = 0;
+  size = 0;
+  readonly #sink: TreeSink;
   /** Files with several links that were seen: inode → first name. */
   readonly #links = new Map<string, string>();
+
+  constructor(sink: TreeSink) {
+    this.#sink = sink;
+  }
 
   directory(path: RawPath, name: string): void {
     for (const child of sortedNames(path)) {
       if (name === "" && EXCLUDED.has(child)) continue;
       this.#entry(joinRaw(path, child), name === "" ? child : `${name}/${child}`);
     }
-  }
-
-  finish(): TreeHash {
-    this.#flush();
-    return { hash: `sha512-${this.#hash.digest("hex").slice(0, 64)}`, size: this.#size };
   }
 
   #entry(path: RawPath, name: string): void {
@@ -94,11 +209,12 @@ class TreeWalk {
       this.#header(name, stat, { type, device: type !== "6" });
       return;
     }
-    this.#size += stat.size;
+    this.size += stat.size;
     const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
     try {
-      this.#header(name, stat, { type: "0", size: stat.size, xattrs: restoredXattrs(fd) });
-      this.#content(fd);
+      const xattrs = restoredXattrs(readXattrs(fd));
+      this.#header(name, stat, { type: "0", size: stat.size, xattrs });
+      this.#sink.content(fd);
     } finally {
       closeSync(fd);
     }
@@ -116,63 +232,21 @@ class TreeWalk {
     },
   ): void {
     const { rdev } = stat;
-    this.#text(
-      goJson({
-        Name: name,
-        Mode: stat.mode & 0o7777,
-        Uid: stat.uid,
-        Gid: stat.gid,
-        Size: entry.size ?? 0,
-        Typeflag: entry.type.charCodeAt(0),
-        Linkname: entry.link ?? "",
-        Devmajor: entry.device === true ? major(rdev) : 0,
-        Devminor: entry.device === true ? minor(rdev) : 0,
-        Xattrs: entry.xattrs ?? [],
+    this.#sink.header(
+      headerText({
+        name,
+        mode: stat.mode & 0o7777,
+        uid: stat.uid,
+        gid: stat.gid,
+        size: entry.size ?? 0,
+        type: entry.type,
+        link: entry.link ?? "",
+        major: entry.device === true ? major(rdev) : 0,
+        minor: entry.device === true ? minor(rdev) : 0,
+        xattrs: entry.xattrs ?? [],
       }),
     );
   }
-
-  #text(text: string): void {
-    // UTF-8 needs at most three bytes per UTF-16 unit.
-    if (this.#filled + text.length * 3 > BUFFER) {
-      this.#flush();
-      if (text.length * 3 > BUFFER) {
-        this.#hash.update(text, "utf8");
-        return;
-      }
-    }
-    this.#filled += this.#buffer.write(text, this.#filled, "utf8");
-  }
-
-  #content(fd: number): void {
-    for (;;) {
-      if (this.#filled === BUFFER) this.#flush();
-      const n = readSync(fd, this.#buffer, this.#filled, BUFFER - this.#filled, null);
-      if (n === 0) return;
-      this.#filled += n;
-    }
-  }
-
-  #flush(): void {
-    if (this.#filled > 0) this.#hash.update(this.#buffer.subarray(0, this.#filled));
-    this.#filled = 0;
-  }
-}
-
-interface Xattr {
-  readonly Name: string;
-  readonly Value: string;
-}
-
-/** The attributes that rendering restores; others (a security label) the host may set and change. */
-function restoredXattrs(fd: number): readonly Xattr[] {
-  const result: Xattr[] = [];
-  for (const [Name, value] of readXattrs(fd)) {
-    if (Name === "security.capability" || Name.startsWith("user.")) {
-      result.push({ Name, Value: decodeName(Buffer.from(value)) });
-    }
-  }
-  return result;
 }
 
 /** As Go's encoder writes JSON: the reference hashes that. */
@@ -186,6 +260,11 @@ function goJson(value: object): string {
     : text;
 }
 
+/** Compares names as the kernel has them. */
+export function byBytes(a: string, b: string): number {
+  return Buffer.compare(encodeName(a), encodeName(b));
+}
+
 /** The names in a directory in the order of their bytes; bytes that are not UTF-8 as decodeName has them. */
 function sortedNames(directory: RawPath): string[] {
   const names = typeof directory === "string" ? readdirSync(directory) : [];
@@ -194,10 +273,6 @@ function sortedNames(directory: RawPath): string[] {
     return names.some((name) => /[^\0-\x7f]/.test(name)) ? names.sort(byBytes) : names.sort();
   }
   return readdirSync(directory, { encoding: "buffer" }).map(decodeName).sort(byBytes);
-}
-
-function byBytes(a: string, b: string): number {
-  return Buffer.compare(encodeName(a), encodeName(b));
 }
 
 function joinRaw(directory: RawPath, name: string): RawPath {

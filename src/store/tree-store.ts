@@ -19,12 +19,12 @@ import { join } from "node:path";
 import { type ImageKey, type ImageManifest, serializeImageManifest } from "../appc/index.ts";
 import type { Brand } from "../lib/brand.ts";
 import { isErrno } from "../lib/errors.ts";
-import { fsyncDir, syncFileSystem } from "../sys/durable.ts";
+import { fsyncDir, syncFileSystem, writeFileDurable } from "../sys/durable.ts";
 import { StoreError } from "./errors.ts";
 import { lockKey, tryLockKey } from "./key-lock.ts";
 import { asKey, readNames } from "./keys.ts";
 import type { StorePaths } from "./layout.ts";
-import { hashTree } from "./tree-hash.ts";
+import { hashTree, type TreeHash } from "./tree-hash.ts";
 
 /** `deps-sha512-` and 64 hexadecimal digits: safe as a file name. */
 export type TreeStoreID = Brand<string, "TreeStoreID">;
@@ -70,8 +70,15 @@ export interface TreeJob {
   readonly rebuild: boolean;
   /** Fills the empty directory `rootfs`; synchronous, because the tree's lock is held. */
   readonly fill: (rootfs: string) => void;
+  /** Starts computing the tree hash while the tree is filled, where that pays off. */
+  readonly hashAhead: () => HashAhead | undefined;
   /** Called with the size of a tree that was made. */
   readonly onMade: (size: number) => void;
+}
+
+/** A tree hash that is computed elsewhere. `finish` gives it if it turns out to be that of `directory`. */
+export interface HashAhead extends Disposable {
+  finish(directory: string): TreeHash | undefined;
 }
 
 /** Makes a tree, or waits until another process has made it. */
@@ -95,13 +102,14 @@ function fillTree(directory: string, job: TreeJob): number {
   makeRootDirectory(directory);
   const rootfs = join(directory, "rootfs");
   makeRootDirectory(rootfs);
+  using ahead = job.hashAhead();
   job.fill(rootfs);
   writeFileSync(join(directory, "manifest"), serializeImageManifest(job.manifest), { mode: 0o644 });
   writeFileSync(join(directory, "image"), job.key, { mode: 0o644 });
-  const { hash, size } = hashTree(directory);
-  writeFileSync(join(directory, "hash"), hash, { mode: 0o644 });
   // All of it must be on disk before `rendered` can be: nobody looks again after that.
   syncFileSystem(directory);
+  const { hash, size } = ahead?.finish(directory) ?? hashTree(directory);
+  writeFileDurable(join(directory, "hash"), hash, 0o644);
   closeSync(openSync(join(directory, "rendered"), "wx", 0o644));
   fsyncDir(directory);
   return size;
