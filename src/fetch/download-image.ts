@@ -45,18 +45,17 @@ export async function downloadImage(url: string, options: DownloadOptions): Prom
   }
 }
 
-/** What may be continued later. A full disk is not helped by what was written so far. */
+/**
+ * Whether a later attempt may continue from the file. A server that is away or confused says nothing against
+ * what it sent before; a full disk is not helped by it.
+ */
 function isWorthKeeping(error: unknown): boolean {
-  return (
-    error instanceof FetchError &&
-    (error.code === "BODY_SHORT" || error.code === "TIMEOUT" || error.code === "CONNECTION_FAILED")
-  );
+  if (!(error instanceof FetchError)) return false;
+  return error.code !== "DISK_FULL" && error.code !== "TOO_LARGE" && error.code !== "HTTP_INVALID";
 }
 
 async function download(url: string, options: DownloadOptions): Promise<Download> {
   const { file } = options;
-  // A server that is away must not cost what an earlier attempt got.
-  file.keep = true;
   let resume = file.size() > 0 ? await askToResume(url, options) : undefined;
   if (resume?.complete === true) {
     const hashes = existingHashes(options);

@@ -391,6 +391,8 @@ describe("an image by URL", () => {
     test("is kept while the server is away, and when the signer is unknown", async () => {
       world.web.serve(URL_, (_, reply) => reply.cut());
       expect((await fetchError()).code).toBe("CONNECTION_FAILED");
+      world.web.serve(URL_, (_, reply) => reply.send(503));
+      expect((await fetchError()).code).toBe("HTTP_STATUS");
       expect(world.leftovers()).toHaveLength(2);
       world.web.serve(ASC, await signed(bytes, stranger));
       expect((await fetchError()).code).toBe("KEY_UNTRUSTED");

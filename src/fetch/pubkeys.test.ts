@@ -5,8 +5,9 @@ import { join } from "node:path";
 import { failure } from "../store/test-images.ts";
 import { formatFingerprint } from "../trust/index.ts";
 import { makeKey, openWorld, type TestKey, type World } from "./fixture.ts";
-import { reviewOn } from "./index.ts";
+
 import { discoverPublicKeys, downloadPublicKey, type TrustOptions, trustKeys } from "./pubkeys.ts";
+import { reviewOn } from "./review.ts";
 
 const PREFIX = "example.com/app";
 const URL_ = "https://example.com/key.asc";
