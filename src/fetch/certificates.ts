@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whose server certificates are believed: SSL_CERT_FILE and SSL_CERT_DIR where set, else the system's
-// bundle, as Go programs and OpenSSL do; NODE_EXTRA_CA_CERTS adds. Bun's own list is used only on a
-// system that has no bundle at all.
+// Whose server certificates are believed: those of SSL_CERT_FILE and SSL_CERT_DIR where either is set, and
+// no others; else the system's bundle. NODE_EXTRA_CA_CERTS adds. Bun's own list is used only on a system
+// that has no bundle at all.
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { isErrno } from "../lib/errors.ts";

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { dirname } from "node:path";
 import { failure } from "../store/test-images.ts";
 import { openWeb, type Web } from "./fixture.ts";
 import { type HttpClient, type HttpRequest, openHttp } from "./http.ts";
@@ -150,6 +151,17 @@ describe("the HTTP client", () => {
     web.serve("https://wrong.test/a", "taken");
     const client = openHttp({ version: "1", insecureTls: true, env: web.env, timeouts: TIMEOUTS });
     expect((await get("https://wrong.test/a", {}, client)).text).toBe("taken");
+  });
+
+  test.each(["SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS"])("takes authorities from %s", async (name) => {
+    const ca = web.env["SSL_CERT_FILE"] ?? "";
+    web.serve("https://example.com/a", "content");
+    const env = {
+      HTTPS_PROXY: web.env["HTTPS_PROXY"],
+      [name]: name === "SSL_CERT_DIR" ? dirname(ca) : ca,
+    };
+    const client = openHttp({ version: "1", insecureTls: false, env, timeouts: TIMEOUTS });
+    expect((await get("https://example.com/a", {}, client)).text).toBe("content");
   });
 
   test("says that a certificate file cannot be read", async () => {
