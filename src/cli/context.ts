@@ -64,7 +64,7 @@ export interface Context {
   keystore(): Promise<Keystore | undefined>;
   networkContext(): Promise<NetworkContext>;
   /** Undefined when there is nobody to ask: needs a terminal on stdin and stderr. */
-  readonly review: Review;
+  review(): Review;
   fetchContext(options: {
     readonly pullPolicy: string;
     readonly dependencies: boolean;
@@ -138,7 +138,7 @@ export function makeContext(host: Host, globals: Globals, commandName: string): 
     store,
     keystore,
     networkContext,
-    review: makeReview(host),
+    review: () => makeReview(host),
     async fetchContext({ pullPolicy, dependencies }) {
       return {
         ...(await networkContext()),

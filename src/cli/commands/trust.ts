@@ -49,7 +49,7 @@ export const run: Run<typeof TRUST_FLAGS> = async ({ context, flags, args, usage
     locations: args.length > 0 ? args : await discoverPublicKeys(prefix, network),
     skipReview: flags["skip-fingerprint-review"],
     trustKeysFromHttps: context.globals.trustKeysFromHttps,
-    review: context.review,
+    review: context.review(),
     say: (text) => context.out(`${text}\n`),
   });
   return 0;
