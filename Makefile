@@ -13,7 +13,7 @@ BUN := node_modules/.bin/bun
 SOURCES := $(shell find src -name '*.ts' ! -name '*.test.ts') package.json tsconfig.json
 
 .DELETE_ON_ERROR:
-.PHONY: all deps quickstart test ok lint types unused unit bench stage1 man install uninstall \
+.PHONY: all deps quickstart test ok lint types unused unit bench stage1 man docs install uninstall \
 	check-reproducible clean
 
 all: dist/rkt dist/lib/appc.js
@@ -85,8 +85,12 @@ install: dist/rkt man
 	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 	dist/rkt completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/rkt
 
-man: dist/rkt
+man: | $(BUN)
 	$(BUN) scripts/man.ts build/man
+
+# The option tables in docs/commands, from the command table.
+docs: | $(BUN)
+	$(BUN) scripts/check-docs.ts --write
 
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/rkt $(DESTDIR)$(PREFIX)/share/man/man1/rkt.1 \

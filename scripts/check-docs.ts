@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fails on a dead link between the documents, and on a flag of dist/rkt that its page in docs/commands
-// does not name.
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+// Fails on a dead link between the documents, on a command without a page in docs/commands, and on an
+// option table there that is not the command table's. With --write it writes the tables.
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { optionTables } from "../src/cli/man.ts";
 
 /** Anchors of a Markdown text, as GitHub makes them. */
 export function anchors(markdown: string): Set<string> {
@@ -22,10 +23,19 @@ export function localLinks(markdown: string): string[] {
     .filter((target) => !/^[a-z]+:/.test(target));
 }
 
-/** Flags in the OPTIONS section of a help text. */
-export function flagsOf(help: string): string[] {
-  const section = /(?:^|\n)OPTIONS:\n([\s\S]*?)(?:\n[A-Z ]+:\n|$)/.exec(help)?.[1] ?? "";
-  return [...section.matchAll(/^\s+(?:-\w, )?--([a-z0-9-]+)/gm)].map((match) => match[1] ?? "");
+const TABLE = /(<!-- options -->\n)[\s\S]*?(<!-- \/options -->)/;
+
+/** A page with its option table replaced; undefined when it has no place for one. */
+export function withTable(page: string, table: string): string | undefined {
+  return TABLE.test(page)
+    ? page.replace(TABLE, (_, begin, end) => `${begin}${table}${end}`)
+    : undefined;
+}
+
+/** The page of a command in docs/commands. */
+function pageOf(command: string): string {
+  const name = command === "" ? "global-options" : command.replaceAll(" ", "-");
+  return join("docs/commands", `${name}.md`);
 }
 
 if (import.meta.main) {
@@ -54,20 +64,16 @@ if (import.meta.main) {
       }
     }
   }
-  if (existsSync("docs/commands") && existsSync("dist/rkt")) {
-    for (const page of readdirSync("docs/commands").filter((name) => name.endsWith(".md"))) {
-      const words = page.slice(0, -3).split("-");
-      const text = readFileSync(join("docs/commands", page), "utf8");
-      // A name with a hyphen is one command (run-prepared) or a sub-command (image-list).
-      const tries = [[words.join("-")], [words[0] ?? "", words.slice(1).join("-")]];
-      for (const command of tries) {
-        const run = Bun.spawnSync(["dist/rkt", "help", ...command]);
-        if (run.exitCode !== 0) continue;
-        for (const flag of flagsOf(run.stdout.toString())) {
-          if (!text.includes(`--${flag}`))
-            problems.push(`docs/commands/${page}: no word on --${flag}`);
-        }
-        break;
+  if (existsSync("docs/commands")) {
+    for (const [command, table] of optionTables()) {
+      const path = pageOf(command);
+      const page = existsSync(path) ? readFileSync(path, "utf8") : undefined;
+      const wanted = page === undefined ? undefined : withTable(page, table);
+      if (page === undefined) problems.push(`${path}: there is no such page`);
+      else if (wanted === undefined) problems.push(`${path}: no place for the option table`);
+      else if (wanted !== page) {
+        if (process.argv.includes("--write")) writeFileSync(path, wanted);
+        else problems.push(`${path}: the option table is out of date (try: make docs)`);
       }
     }
   }

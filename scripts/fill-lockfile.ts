@@ -2,10 +2,13 @@
 // Completes package-lock.json after `npm install`: where a registry lacks the packages of other
 // platforms, npm leaves them out and the next `npm ci` calls the lock file out of date. Each missing
 // optional package gets an entry that says for which platform it is, so that `npm ci` passes over it.
+// And `engines` go: our tools run under Bun, but an older npm leaves optional packages out, a tool's native
+// part among them, that want a newer Node than Debian's.
 import { readFileSync, writeFileSync } from "node:fs";
 
 interface LockedPackage {
   readonly version?: string;
+  readonly engines?: unknown;
   readonly optionalDependencies?: Readonly<Record<string, string>>;
   readonly [key: string]: unknown;
 }
@@ -35,6 +38,9 @@ if (import.meta.main) {
   const lock = JSON.parse(readFileSync("package-lock.json", "utf8"));
   const packages: Record<string, LockedPackage> = lock.packages;
   let added = 0;
+  for (const [key, { engines, ...entry }] of Object.entries(packages)) {
+    if (engines !== undefined && key !== "") packages[key] = entry;
+  }
   for (const entry of Object.values({ ...packages })) {
     for (const [name, version] of Object.entries(entry.optionalDependencies ?? {})) {
       const key = `node_modules/${name}`;

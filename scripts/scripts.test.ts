@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "bun:test";
-import { anchors, flagsOf, localLinks } from "./check-docs.ts";
+import { anchors, localLinks, withTable } from "./check-docs.ts";
 import { checkFile, checkSentences } from "./check-style.ts";
 import { platformOf } from "./fill-lockfile.ts";
 import { readCountLine, readJunit, readNodeTest } from "./test.ts";
@@ -49,12 +49,12 @@ test("a file without an SPDX line or with an odd name is found", () => {
   expect(checkFile("src/aB.ts", "")).toHaveLength(2);
 });
 
-test("links, headings and flags are read from documents and help texts", () => {
+test("links and headings are read from documents, and a table is put in its place", () => {
   expect(localLinks("[a](b.md#c) `[x](y)` [d](https://e)")).toEqual(["b.md#c"]);
   expect([...anchors("# One two\n## `rkt run` it!\n")]).toEqual(["one-two", "rkt-run-it"]);
-  const help =
-    "NAME:\n\trkt\n\nOPTIONS:\n  -h, --help\tx\n      --full=false\ty\n\nGLOBAL OPTIONS:\n      --dir\tz\n";
-  expect(flagsOf(help)).toEqual(["help", "full"]);
+  const page = "a\n<!-- options -->\nold\n<!-- /options -->\nb\n";
+  expect(withTable(page, "new\n")).toBe("a\n<!-- options -->\nnew\n<!-- /options -->\nb\n");
+  expect(withTable("a", "new")).toBeUndefined();
 });
 
 test("the platform of a package is read from its name", () => {
