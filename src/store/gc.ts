@@ -10,7 +10,7 @@ import { tryLockKey } from "./key-lock.ts";
 import { asKey, keyedPath, listKeyedFiles, readNames } from "./keys.ts";
 import type { StorePaths } from "./layout.ts";
 import { IMPORT_PREFIX } from "./temporary.ts";
-import { listTrees, type TreeStoreID, tryRemoveTree } from "./tree-store.ts";
+import { listTrees, settleTrees, type TreeStoreID, tryRemoveTree } from "./tree-store.ts";
 
 export interface StaleOptions {
   readonly now: Date;
@@ -84,6 +84,7 @@ function* staleImageFiles(paths: StorePaths): Iterable<string> {
 
 function* staleTrees(paths: StorePaths): Iterable<string> {
   if (!isReadable(paths.trees)) return;
+  settleTrees(paths);
   for (const { id, rendered } of listTrees(paths)) {
     if (!rendered && tryRemoveTree(paths, id)) yield join(paths.trees, id);
   }

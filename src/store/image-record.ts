@@ -14,6 +14,8 @@ export type ImageVerification = Verification | { readonly kind: "unknown" };
 
 export interface StoredRecord {
   readonly id: ImageID;
+  /** Of the blob, in bytes: another size on disk is what a power failure left of it. */
+  readonly size: number;
   readonly importTime: Date;
   readonly latest: boolean;
   readonly verification: Verification;
@@ -24,6 +26,7 @@ export function serializeRecord(record: StoredRecord): string {
   return `${JSON.stringify({
     version: 1,
     id: record.id,
+    size: record.size,
     importTime: record.importTime.toISOString(),
     latest: record.latest,
     verification: record.verification,
@@ -36,20 +39,27 @@ const MAX_RECORD = 1024 * 1024;
 export function parseRecord(text: string, key: ImageKey): StoredRecord | undefined {
   const json = text.length > MAX_RECORD ? undefined : parseObject(text);
   if (json === undefined || json["version"] !== 1) return undefined;
-  const { id, latest } = json;
+  const { id, latest, size } = json;
   const time = json["importTime"];
   const verification = asVerification(json["verification"]);
   if (
     typeof id !== "string" ||
     !/^sha512-[0-9a-f]{128}$/.test(id) ||
     !id.startsWith(key) ||
+    typeof size !== "number" ||
     typeof time !== "string" ||
     Number.isNaN(Date.parse(time)) ||
     verification === undefined
   ) {
     return undefined;
   }
-  return { id: id as ImageID, importTime: new Date(time), latest: latest === true, verification };
+  return {
+    id: id as ImageID,
+    size,
+    importTime: new Date(time),
+    latest: latest === true,
+    verification,
+  };
 }
 
 /** The record of an image; undefined when there is none that can be believed. */

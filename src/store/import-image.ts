@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // From a verified file in cas/tmp to an image of the store (rkt-runtime §6.2). Everything that can be
 // wrong with the bytes is found before the first rename; the rename of the blob is what makes the image
-// exist, and it comes last, when manifest, record and content are on disk.
+// exist, and it comes last. Manifest and record are on disk by then. The blob may not be: waiting for a
+// gigabyte would double the time of a fetch, and what a power failure takes of it is noticed by its size
+// and hash before it is used, and fetched again.
 import { createHash } from "node:crypto";
 import {
   closeSync,
   fchmodSync,
-  fdatasyncSync,
   fstatSync,
   fsyncSync,
   lstatSync,
@@ -25,8 +26,6 @@ import {
 } from "../appc/index.ts";
 import { isErrno } from "../lib/errors.ts";
 import { quote } from "../lib/text.ts";
-import { fsyncDir } from "../sys/durable.ts";
-import { startWriteback } from "../sys/writeback.ts";
 import { validateArchive } from "../tar/aci.ts";
 import { decompress, detectCompression, SNIFF_LENGTH } from "../tar/compression.ts";
 import {
@@ -47,7 +46,6 @@ export interface ImportedImage {
   readonly key: ImageKey;
   readonly manifest: ImageManifest;
   readonly record: StoredRecord;
-  readonly size: number;
   /** The blob as it stands in the store: whoever finds it unchanged need not hash it again. */
   readonly blob: BlobIdentity;
 }
@@ -60,8 +58,8 @@ export interface ImportOptions {
 }
 
 /**
- * Imports an image. When it returns, the image survives a power failure and nothing is left at
- * `raw.path`; when it throws, the raw file is still the caller's. The caller closes `raw.fd` either way.
+ * Imports an image. When it returns, nothing is left at `raw.path`; when it throws, the raw file is still
+ * the caller's. The caller closes `raw.fd` either way.
  */
 export async function importImage(
   paths: StorePaths,
@@ -77,23 +75,15 @@ export async function importImage(
     });
   }
   if (compression === "tar") {
-    // The disk works while the archive is checked; on a download it has been at it for long.
-    startWriteback(raw.fd);
     const digest = (await raw.hash("sha512")).copy().digest("hex");
     const file = { fd: raw.fd, path: ownPath(raw) };
     return store(paths, { file, ...keyOfDigest(digest), verification }, options);
   }
   using temporary = createTemporary(paths.casTmp);
   const hash = createHash("sha512");
-  let pending = 0;
   const sink = (chunk: Uint8Array): void => {
     hash.update(chunk);
     for (let at = 0; at < chunk.length; ) at += writeSync(temporary.fd, chunk, at);
-    pending += chunk.length;
-    if (pending >= WRITEBACK_STEP) {
-      startWriteback(temporary.fd);
-      pending = 0;
-    }
   };
   const maxBytes = Math.max(MIN_UNPACKED, raw.size * MAX_RATIO);
   await decompress(raw.fd, compression, sink, { maxBytes });
@@ -102,8 +92,6 @@ export async function importImage(
   rmSync(ownPath(raw), { force: true });
   return imported;
 }
-
-const WRITEBACK_STEP = 16 << 20;
 
 /**
  * A file system image full of zeros compresses a thousandfold, real images less than thirtyfold: a small
@@ -148,7 +136,6 @@ function store(paths: StorePaths, candidate: Candidate, options: ImportOptions):
   const { file, key, id } = candidate;
   const manifest = checkArchive(file.fd);
   fchmodSync(file.fd, 0o660);
-  fdatasyncSync(file.fd);
   const targets = {
     blob: keyedPath(paths.blobs, key),
     manifest: keyedPath(paths.manifests, key),
@@ -158,6 +145,7 @@ function store(paths: StorePaths, candidate: Candidate, options: ImportOptions):
   using _lock = lockKey(paths.imageLocks, key, "exclusive");
   const record = {
     id,
+    size: fstatSync(file.fd).size,
     importTime: options.now,
     latest: options.latest,
     verification: strongest(paths, candidate),
@@ -166,9 +154,8 @@ function store(paths: StorePaths, candidate: Candidate, options: ImportOptions):
   writeShared(targets.record, serializeRecord(record));
   // An older copy is replaced: if it was damaged, that is the repair.
   renameSync(file.path, targets.blob);
-  fsyncDir(dirname(targets.blob));
   const blob = blobIdentity(file.fd);
-  const imported = { key, manifest, record, size: blob.size, blob };
+  const imported = { key, manifest, record, blob };
   options.onStored(imported);
   return imported;
 }
@@ -222,5 +209,4 @@ export function writeShared(path: string, text: string): void {
     closeSync(fd);
   }
   renameSync(temporary, path);
-  fsyncDir(dirname(path));
 }

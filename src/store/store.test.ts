@@ -11,6 +11,7 @@ import {
   renameSync,
   rmSync,
   statSync,
+  truncateSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -487,6 +488,20 @@ describe("index", () => {
     const store = t.reopen();
     expect(store.listImages()).toMatchObject([{ key, id: key as string as ImageID, name: app }]);
   });
+});
+
+test("an image that a power failure cut off is not found by name or URL, and heals when it is fetched", async () => {
+  using t = testStore();
+  const { key } = await addImage(t.store);
+  const url = "https://example.com/app.aci";
+  const remote = { url, signatureUrl: "", etag: "", maxAge: 0, key, downloadTime: new Date() };
+  t.store.putRemote(remote);
+  truncateSync(keyedPath(t.store.paths.blobs, key), 1000);
+  expect(t.store.findByName(app, [])).toBeUndefined();
+  expect(t.store.remote(url)).toBeUndefined();
+  await addImage(t.store);
+  expect(t.store.findByName(app, [])).toBe(key);
+  expect(t.store.remote(url)).toEqual(remote);
 });
 
 test.if(isRoot)("a member of the group reads the store, others get a sentence", async () => {

@@ -27,7 +27,7 @@ import {
   parseImageManifest,
   serializeImageManifest,
 } from "../appc/index.ts";
-import { isErrno } from "../lib/errors.ts";
+import { isErrno, RktError } from "../lib/errors.ts";
 import { quote } from "../lib/text.ts";
 import { RENAME_NOREPLACE, renameAt2 } from "../sys/at.ts";
 import { AT_FDCWD } from "../sys/constants.ts";
@@ -131,7 +131,7 @@ export class Store implements Disposable {
       await importImage(this.paths, image, {
         latest: options.latest,
         now,
-        onStored: ({ key, manifest, record, size, blob }) => {
+        onStored: ({ key, manifest, record, blob }) => {
           row = {
             key,
             id: record.id,
@@ -139,7 +139,7 @@ export class Store implements Disposable {
             importTime: now,
             lastUsed: now,
             latest: record.latest,
-            size,
+            size: record.size,
             treeSize: 0,
             verification: record.verification,
           };
@@ -163,17 +163,17 @@ export class Store implements Disposable {
   /**
    * The best image of exactly this name that has all these labels: without a version among them, images
    * marked latest come first; then the most recent import (rkt-cli §2.1). Images whose verification is
-   * unknown are not found: to use one it has to be fetched, and thereby verified, again.
+   * unknown or whose blob a power failure cut off are not found: they have to be fetched again.
    */
   findByName(name: ACIdentifier, labels: Labels): ImageKey | undefined {
     const hasVersion = labels.some((label) => label.name === "version");
     const matches = this.#db
       .byName(name)
       .filter(
-        ({ key, verification }) =>
+        ({ key, size, verification }) =>
           verification.kind !== "unknown" &&
-          exists(keyedPath(this.paths.blobs, key)) &&
-          matchLabels(labels, this.manifest(key).labels),
+          this.#hasBlob(key, size) &&
+          this.#hasLabels(key, labels),
       );
     const latest = hasVersion ? undefined : matches.find((row) => row.latest);
     return (latest ?? matches[0])?.key;
@@ -326,11 +326,11 @@ export class Store implements Disposable {
 
   // URLs
 
-  /** What is known of this URL, if the image that it led to is still there. */
+  /** What is known of this URL, if the image that it led to is still there and whole. */
   remote(url: string): RemoteRecord | undefined {
     const record = this.#db.remote(url);
-    if (record === undefined || !exists(keyedPath(this.paths.blobs, record.key))) return undefined;
-    return record;
+    const row = record === undefined ? undefined : this.#db.get(record.key);
+    return row !== undefined && this.#hasBlob(row.key, row.size) ? record : undefined;
   }
 
   putRemote(record: RemoteRecord): void {
@@ -344,7 +344,10 @@ export class Store implements Disposable {
     return treeStoreID(this.#order(key).map(({ image }) => image));
   }
 
-  /** The image's tree if it is rendered: cheap, and needs no index for an image without dependencies. */
+  /**
+   * The image's tree if it is rendered and ready: cheap, and needs no index for an image without
+   * dependencies. Undefined also for a tree that has to be checked after a reboot: `renderTree` does that.
+   */
   renderedTree(key: ImageKey): RenderedTree | undefined {
     const order = this.#order(key);
     for (const { image } of order) this.#requireVerified(image);
@@ -502,6 +505,20 @@ export class Store implements Disposable {
     }
   }
 
+  /** False also for a blob of another size than it had: after a power failure it may be cut off. */
+  #hasBlob(key: ImageKey, size: number): boolean {
+    return statSync(keyedPath(this.paths.blobs, key), { throwIfNoEntry: false })?.size === size;
+  }
+
+  #hasLabels(key: ImageKey, labels: Labels): boolean {
+    try {
+      return matchLabels(labels, this.manifest(key).labels);
+    } catch (error) {
+      if (error instanceof RktError) return false;
+      throw error;
+    }
+  }
+
   #forget(key: ImageKey): void {
     this.#manifests.delete(key);
     this.#hashed.delete(key);
@@ -537,7 +554,7 @@ export class Store implements Disposable {
       importTime: time,
       lastUsed: time,
       latest: record?.latest ?? false,
-      size: blob.size,
+      size: record?.size ?? blob.size,
       treeSize: 0,
       verification: record?.verification ?? { kind: "unknown" },
     };
@@ -548,7 +565,7 @@ export class Store implements Disposable {
     try {
       return this.manifest(key).name;
     } catch (error) {
-      if (error instanceof Error && "code" in error) return "";
+      if (error instanceof RktError) return "";
       throw error;
     }
   }

@@ -21,6 +21,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import type { ImageKey } from "../appc/index.ts";
+import { bootID } from "../sys/boot-id.ts";
 import { keyedPath } from "./keys.ts";
 import { addBytes, addImage, failure, makeAci, testStore } from "./test-images.ts";
 import { hashTree } from "./tree-hash.ts";
@@ -149,6 +150,49 @@ describe("trees", () => {
     expect(
       t.store.checkTree(treeStoreID([`sha512-${"0".repeat(64)}` as ImageKey])),
     ).toBeUndefined();
+  });
+
+  test("a tree of this boot is ready, one of an earlier boot is checked once before it is used", async () => {
+    using t = testStore();
+    const { key } = await addImage(t.store, { files: { a: "1" } });
+    const tree = await t.store.renderTree(key);
+    const rendered = join(tree.rootfs, "../rendered");
+    expect(readFileSync(rendered, "utf8")).toBe(bootID() ?? "synced");
+    writeFileSync(rendered, "another-boot");
+    expect(t.store.renderedTree(key)).toBeUndefined();
+    const inode = lstatSync(join(tree.rootfs, "a")).ino;
+    expect(await t.store.renderTree(key)).toEqual(tree);
+    expect(lstatSync(join(tree.rootfs, "a")).ino).toBe(inode);
+    expect(readFileSync(rendered, "utf8")).toBe("synced");
+    expect(t.store.renderedTree(key)).toEqual(tree);
+  });
+
+  test("a tree of which a power failure took a part is made again", async () => {
+    using t = testStore();
+    const { key } = await addImage(t.store, { files: { a: "1" } });
+    const { rootfs, id } = await t.store.renderTree(key);
+    writeFileSync(join(rootfs, "../rendered"), "another-boot");
+    truncateSync(join(rootfs, "a"), 0);
+    writeFileSync(join(rootfs, "../hash"), "");
+    await t.store.renderTree(key);
+    expect(contents(rootfs)).toEqual({ a: "1" });
+    expect(t.store.checkTree(id)).toStartWith("sha512-");
+  });
+
+  test("a tree of rkt 1.x, whose mark is empty, is ready", async () => {
+    using t = testStore();
+    const { key } = await addImage(t.store);
+    const tree = await t.store.renderTree(key);
+    writeFileSync(join(tree.rootfs, "../rendered"), "");
+    expect(t.store.renderedTree(key)).toEqual(tree);
+  });
+
+  test("gc settles the trees of this boot", async () => {
+    using t = testStore();
+    const { key } = await addImage(t.store);
+    const { rootfs } = await t.store.renderTree(key);
+    expect(t.store.removeStale({ now: new Date(), gracePeriodMs: 0 })).toEqual([]);
+    expect(readFileSync(join(rootfs, "../rendered"), "utf8")).toBe("synced");
   });
 
   test("trees are listed and removed", async () => {

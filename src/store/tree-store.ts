@@ -2,16 +2,19 @@
 // Rendered trees: cas/tree/ID/{rootfs,manifest,hash,image,rendered} (rkt-runtime §6.3). A tree counts only
 // when `rendered` is there; it is made last and removed first, and what has none may be wiped at any time
 // by whoever holds the tree's lock.
+//
+// Waiting for the disk would cost as much as all the rest of rendering, for data that can be made again.
+// So `rendered` holds the ID of the boot that wrote the tree: in the same boot the kernel knows every byte,
+// whether it is on disk or not. In a later one the tree is hashed before it is used, once, and made again
+// if a power failure took a part of it. `settleTrees` and a good hash replace the ID by "synced"; rkt 1.x,
+// which waited for the disk, left the file empty.
 import { createHash } from "node:crypto";
 import {
   chmodSync,
   chownSync,
-  closeSync,
   mkdirSync,
-  openSync,
   readFileSync,
   rmSync,
-  statSync,
   unlinkSync,
   writeFileSync,
 } from "node:fs";
@@ -19,6 +22,7 @@ import { join } from "node:path";
 import { type ImageKey, type ImageManifest, serializeImageManifest } from "../appc/index.ts";
 import type { Brand } from "../lib/brand.ts";
 import { isErrno } from "../lib/errors.ts";
+import { bootID } from "../sys/boot-id.ts";
 import { fsyncDir, syncFileSystem, writeFileDurable } from "../sys/durable.ts";
 import { StoreError } from "./errors.ts";
 import { lockKey, tryLockKey } from "./key-lock.ts";
@@ -53,12 +57,25 @@ export function parseTreeStoreID(text: string): TreeStoreID | undefined {
   return /^deps-sha512-[0-9a-f]{64}$/.test(text) ? (text as TreeStoreID) : undefined;
 }
 
-/** The tree when it is complete: one stat(2). */
+const SYNCED = "synced";
+
+type TreeState =
+  /** Not there, or not complete. */
+  | "missing"
+  | "ready"
+  /** Complete when it was written, in an earlier boot; who knows what reached the disk. */
+  | "unsure";
+
+function treeState(directory: string): TreeState {
+  const text = readSmall(join(directory, "rendered"));
+  if (text === undefined) return "missing";
+  return text === "" || text === SYNCED || text === bootID() ? "ready" : "unsure";
+}
+
+/** The tree when it can be used as it is: two small files read. */
 export function renderedTree(paths: StorePaths, id: TreeStoreID): RenderedTree | undefined {
   const directory = join(paths.trees, id);
-  if (statSync(join(directory, "rendered"), { throwIfNoEntry: false }) === undefined) {
-    return undefined;
-  }
+  if (treeState(directory) !== "ready") return undefined;
   return { id, rootfs: join(directory, "rootfs") };
 }
 
@@ -84,9 +101,9 @@ export interface HashAhead extends Disposable {
 /** Makes a tree, or waits until another process has made it. */
 export function makeTree(paths: StorePaths, job: TreeJob): RenderedTree {
   using _lock = lockKey(paths.treeLocks, job.id, "exclusive");
-  const existing = job.rebuild ? undefined : renderedTree(paths, job.id);
-  if (existing !== undefined) return existing;
   const directory = join(paths.trees, job.id);
+  const tree = { id: job.id, rootfs: join(directory, "rootfs") };
+  if (!job.rebuild && isUsable(directory, job)) return tree;
   wipeTree(directory);
   try {
     const size = fillTree(directory, job);
@@ -95,7 +112,47 @@ export function makeTree(paths: StorePaths, job: TreeJob): RenderedTree {
     wipeTree(directory);
     throw error;
   }
-  return { id: job.id, rootfs: join(directory, "rootfs") };
+  return tree;
+}
+
+/** Under the tree's lock: settles what an earlier boot left. */
+function isUsable(directory: string, job: TreeJob): boolean {
+  const state = treeState(directory);
+  if (state !== "unsure") return state === "ready";
+  // What is read now comes from the disk: if it is all there, it stays there.
+  if (hashTree(directory).hash !== readSmall(join(directory, "hash"))) return false;
+  writeAbout(directory, job);
+  markSynced(directory);
+  return true;
+}
+
+/** The files beside rootfs that the hash does not cover. */
+function writeAbout(directory: string, job: TreeJob): void {
+  writeFileSync(join(directory, "manifest"), serializeImageManifest(job.manifest), { mode: 0o644 });
+  writeFileSync(join(directory, "image"), job.key, { mode: 0o644 });
+}
+
+function markSynced(directory: string): void {
+  writeFileDurable(join(directory, "rendered"), SYNCED, 0o644);
+}
+
+/**
+ * Makes sure that the trees of this boot are on disk, so that they need no check after the next one. One
+ * syncfs(2) if there are any: for gc, when nobody waits. A tree that is in use elsewhere is left for the
+ * next time.
+ */
+export function settleTrees(paths: StorePaths): void {
+  using locks = new DisposableStack();
+  const fresh = listTrees(paths).filter(({ id }) => {
+    if (readSmall(join(paths.trees, id, "rendered")) !== bootID()) return false;
+    // Held over the sync: a tree that is made again meanwhile would not be on disk.
+    const lock = tryLockKey(paths.treeLocks, id, "exclusive");
+    if (lock !== undefined) locks.use(lock);
+    return lock !== undefined && readSmall(join(paths.trees, id, "rendered")) === bootID();
+  });
+  if (fresh.length === 0) return;
+  syncFileSystem(paths.trees);
+  for (const { id } of fresh) markSynced(join(paths.trees, id));
 }
 
 function fillTree(directory: string, job: TreeJob): number {
@@ -104,14 +161,13 @@ function fillTree(directory: string, job: TreeJob): number {
   makeRootDirectory(rootfs);
   using ahead = job.hashAhead();
   job.fill(rootfs);
-  writeFileSync(join(directory, "manifest"), serializeImageManifest(job.manifest), { mode: 0o644 });
-  writeFileSync(join(directory, "image"), job.key, { mode: 0o644 });
-  // All of it must be on disk before `rendered` can be: nobody looks again after that.
-  syncFileSystem(directory);
+  writeAbout(directory, job);
   const { hash, size } = ahead?.finish(directory) ?? hashTree(directory);
-  writeFileDurable(join(directory, "hash"), hash, 0o644);
-  closeSync(openSync(join(directory, "rendered"), "wx", 0o644));
-  fsyncDir(directory);
+  writeFileSync(join(directory, "hash"), hash, { mode: 0o644 });
+  const boot = bootID();
+  if (boot === undefined) syncFileSystem(directory);
+  // Durable, because an empty file, which a power failure could leave otherwise, has a meaning.
+  writeFileDurable(join(directory, "rendered"), boot ?? SYNCED, 0o644);
   return size;
 }
 
@@ -139,8 +195,8 @@ function wipeTree(directory: string): void {
  */
 export function checkTree(paths: StorePaths, id: TreeStoreID): string | undefined {
   using _lock = lockKey(paths.treeLocks, id, "shared");
-  if (renderedTree(paths, id) === undefined) return undefined;
   const directory = join(paths.trees, id);
+  if (treeState(directory) === "missing") return undefined;
   const expected = readSmall(join(directory, "hash"));
   const { hash } = hashTree(directory);
   if (hash === expected) return hash;
@@ -161,7 +217,7 @@ export function listTrees(paths: StorePaths): readonly TreeListing[] {
     const image = readSmall(join(paths.trees, id, "image"));
     result.push({
       id,
-      rendered: renderedTree(paths, id) !== undefined,
+      rendered: treeState(join(paths.trees, id)) !== "missing",
       image: image === undefined ? undefined : asKey(image),
     });
   }
