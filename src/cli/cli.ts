@@ -179,7 +179,7 @@ function report(host: Host, error: unknown, progress: Progress): void {
   const { command, commands } = progress;
   if (error instanceof UsageError) {
     if (error.code === "COMMAND_UNKNOWN") {
-      host.write(2, `Error: ${error.message}\n`);
+      host.write(2, `Error: ${error.message}\n${error.remedy ?? ""}\n`);
       return;
     }
     if (error.code === "COMMAND_UNAVAILABLE") {

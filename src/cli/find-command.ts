@@ -14,7 +14,7 @@ export interface Found {
   readonly words: readonly string[];
 }
 
-/** Throws COMMAND_UNKNOWN, with suggestions as the remedy's text. */
+/** Throws COMMAND_UNKNOWN, with suggestions. */
 export function findCommand(words: readonly string[], known: readonly Command[]): Found {
   let command: Command | undefined;
   let rest = words;
@@ -85,8 +85,8 @@ function unknownCommand(
       : `\n\nDid you mean this?\n${close.map((name) => `\t${name}\n`).join("")}`;
   return new UsageError(
     "COMMAND_UNKNOWN",
-    `unknown command ${quote(word)} for "${path}"${suggestions}\nRun '${path} --help' for usage.`,
-    { details: { command: word, suggestions: close } },
+    `unknown command ${quote(word)} for "${path}"${suggestions}`,
+    { remedy: `Run '${path} --help' for usage.`, details: { command: word, suggestions: close } },
   );
 }
 
