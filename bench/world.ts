@@ -65,7 +65,7 @@ export function newWorld(): World {
   writeFileSync(join(`${bundle}-plain`, "config.json"), JSON.stringify(spec));
 
   const rktAt = (data: string, ...args: readonly string[]): readonly string[] => [
-    resolve("dist/rkt"),
+    resolve(process.env["RKT_EXECUTABLE"] ?? "dist/rkt"),
     `--dir=${data}`,
     `--local-config=${dir.join("etc")}`,
     `--system-config=${dir.join("lib")}`,
