@@ -42,10 +42,13 @@ test("commands may be shortened as long as that is unambiguous", () => {
 });
 
 test("an unknown command names those that are close", () => {
-  expect(() => find("lsit")).toThrow(
-    'unknown command "lsit" for "rkt"\n\nDid you mean this?\n\tlist\n\nRun \'rkt --help\' for usage.',
-  );
-  expect(() => find("something-else")).toThrow(
-    'unknown command "something-else" for "rkt"\nRun \'rkt --help\' for usage.',
-  );
+  const message = (word: string): unknown => {
+    try {
+      return find(word);
+    } catch (error) {
+      return (error as Error).message;
+    }
+  };
+  expect(message("lsit")).toBe('unknown command "lsit" for "rkt"\n\nDid you mean this?\n\tlist\n');
+  expect(message("something-else")).toBe('unknown command "something-else" for "rkt"');
 });
