@@ -97,6 +97,7 @@ describe("validateArchive", () => {
     expect(check([manifest, rootfs, file("rootfs/a"), file("./rootfs/a")])).toBe(
       "duplicate file entry in archive: rootfs/a",
     );
+    expect(check([manifest, rootfs, manifest])).toBe("duplicate file entry in archive: manifest");
     expect(check([manifest, rootfs, file("other")])).toBe(
       'unrecognized file path in layout: "other"',
     );

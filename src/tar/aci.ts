@@ -23,7 +23,7 @@ import { readTar } from "./read.ts";
 import { type TarHeader, TarWriter } from "./write.ts";
 
 /** Far above any real one; the manifest is read whole. */
-export const MAX_MANIFEST = 4 << 20;
+const MAX_MANIFEST = 4 << 20;
 
 /** `parseImageManifest` of src/appc: throws when the manifest is not valid. */
 export type ManifestCheck = (json: Uint8Array) => unknown;
@@ -54,22 +54,25 @@ export function validateArchive(fd: number, checkManifest: ManifestCheck): Uint8
   const layout = new LayoutCheck();
   for (const entry of readTar(fd)) {
     const { name } = entry;
-    if (name === "manifest") {
-      if (entry.kind !== "file") {
-        throw new ArchiveError("ARCHIVE_INVALID", "manifest is not a regular file");
-      }
-      layout.manifest = readContent(fd, entry.dataOffset, entry.size);
-    } else if (name === "rootfs") {
+    if (name === ".") continue;
+    if (name === "rootfs") {
       layout.addRootfs(entry.kind === "directory");
-    } else if (name !== ".") {
-      if (seen.has(name)) {
-        throw new ArchiveError(
-          "ARCHIVE_INVALID",
-          `duplicate file entry in archive: ${printable(name)}`,
-        );
-      }
-      seen.add(name);
+      continue;
+    }
+    // The reference lets a second manifest pass and validates it, but then uses the first.
+    if (seen.has(name)) {
+      throw new ArchiveError(
+        "ARCHIVE_INVALID",
+        `duplicate file entry in archive: ${printable(name)}`,
+      );
+    }
+    seen.add(name);
+    if (name !== "manifest") {
       layout.addPath(name);
+    } else if (entry.kind === "file") {
+      layout.manifest = readContent(fd, entry.dataOffset, entry.size);
+    } else {
+      throw new ArchiveError("ARCHIVE_INVALID", "manifest is not a regular file");
     }
   }
   return layout.finish(checkManifest);

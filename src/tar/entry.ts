@@ -43,6 +43,8 @@ export const MAX_EXTENDED_HEADER = 1 << 20;
 export const MAX_XATTR_VALUE = 65536;
 /** The largest published root filesystems have some 500,000 files. */
 export const MAX_ENTRIES = 1_000_000;
+/** All names, link targets and attributes together: readers keep them to find duplicates and links. */
+export const MAX_METADATA = 128 << 20;
 /** 4294967295 means "leave unchanged" to chown(2). */
 export const MAX_ID = 0xfffffffe;
 

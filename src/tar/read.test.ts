@@ -13,6 +13,7 @@ import {
   symlinkSync,
   utimesSync,
   writeFileSync,
+  writeSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -225,6 +226,24 @@ describe("readTar", () => {
       ["user.a b", "one"],
       ["user.c", "plain"],
     ]);
+  });
+
+  test("refuses more metadata than a reader should keep", () => {
+    // 2100 entries with an attribute of 64 KiB each; the content is written once and repeated.
+    const one = Buffer.concat([
+      paxEntry([["SCHILY.xattr.user.a", Buffer.alloc(65_536)]]),
+      rawEntry({ name: "a" }),
+    ]);
+    const path = join(base, "metadata.tar");
+    const fd = openSync(path, "w");
+    for (let i = 0; i < 2100; i++) writeSync(fd, one);
+    closeSync(fd);
+    const read = openSync(path, "r");
+    expect(() => {
+      for (const _ of readTar(read));
+    }).toThrow("names and attributes in archive are too long in all");
+    closeSync(read);
+    rmSync(path);
   });
 
   test("joins prefix and name", () => {

@@ -11,6 +11,7 @@ import {
   MAX_ENTRIES,
   MAX_EXTENDED_HEADER,
   MAX_ID,
+  MAX_METADATA,
   MAX_NAME,
   NO_XATTRS,
   type TarEntry,
@@ -43,6 +44,7 @@ export function* readTar(fd: number): Generator<TarEntry, void, undefined> {
   const pending = new PendingHeaders();
   let position = 0;
   let entries = 0;
+  let metadata = 0;
   for (;;) {
     if (position === window.size && pending.isEmpty) return;
     const at = window.need(position, BLOCK);
@@ -63,6 +65,14 @@ export function* readTar(fd: number): Generator<TarEntry, void, undefined> {
     }
     const entry = makeEntry(header, pending, dataOffset);
     pending.clear();
+    metadata += entry.name.length + entry.linkName.length;
+    for (const value of entry.xattrs.values()) metadata += value.length;
+    if (metadata > MAX_METADATA) {
+      throw new ArchiveError(
+        "ARCHIVE_LIMIT",
+        "names and attributes in archive are too long in all",
+      );
+    }
     position = skip(window, dataOffset, entry.size, entry.name);
     yield entry;
   }
