@@ -2,6 +2,7 @@
 // Writes the files of an image and its dependencies into an empty directory (appc.md §2.6).
 import { closeSync, constants, fstatSync, openSync } from "node:fs";
 import type { ImageManifest } from "../appc/index.ts";
+import type { TarEntry } from "../tar/entry.ts";
 import { type OwnerPolicy, TreeExtractor } from "../tar/extract.ts";
 import { readTar } from "../tar/read.ts";
 import { startHash } from "./hash-thread.ts";
@@ -50,6 +51,8 @@ export function renderImages(
 
 /** Below this a thread costs more than it saves. */
 const MIN_AHEAD = 16 << 20;
+/** Predicting and comparing an entry takes as long as hashing so many bytes (measured). */
+const BYTES_PER_ENTRY = 32 << 10;
 /** Above this the prediction would take too much memory. */
 const MAX_AHEAD_ENTRIES = 200_000;
 
@@ -63,7 +66,8 @@ export function hashAhead(order: readonly Ordered<RenderSource>[]): HashAhead | 
   if (only.image.manifest.pathWhitelist.length > 0) return undefined;
   const fd = only.image.open();
   try {
-    const parts = fstatSync(fd).size < MIN_AHEAD ? undefined : predict(fd);
+    const { size } = fstatSync(fd);
+    const parts = size < MIN_AHEAD ? undefined : predict(fd, size / BYTES_PER_ENTRY);
     if (parts === undefined) {
       closeSync(fd);
       return undefined;
@@ -88,12 +92,12 @@ export function hashAhead(order: readonly Ordered<RenderSource>[]): HashAhead | 
   }
 }
 
-function predict(fd: number): readonly HashPart[] | undefined {
-  let count = 0;
-  for (const _ of readTar(fd)) {
-    if (++count > MAX_AHEAD_ENTRIES) return undefined;
+function predict(fd: number, most: number): readonly HashPart[] | undefined {
+  const entries: TarEntry[] = [];
+  for (const entry of readTar(fd)) {
+    if (entries.push(entry) > Math.min(most, MAX_AHEAD_ENTRIES)) return undefined;
   }
-  return predictTree(readTar(fd));
+  return predictTree(entries);
 }
 
 /** What this process can do: only root gives files away. */
