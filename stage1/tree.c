@@ -88,6 +88,7 @@ int mount_new(int base, const struct op *op, struct report *r) {
   CLOSING int context = (int)syscall(SYS_fsopen, type, FSOPEN_CLOEXEC);
   if (context < 0) return optional ? 0 : fail_mount(r, -1, type, target);
   const char *option = op->f[MOUNT_OPTIONS].s;
+  syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "source", type, 0); /* for people who read mountinfo */
   for (uint64_t i = 0; i < op->f[MOUNT_OPTIONS].n; i++)
     if (config(context, plan_string(&option)) < 0) return fail_mount(r, context, type, target);
   CLOSING int mount = -1;
@@ -156,6 +157,7 @@ static int make_overlay(struct tree *t, const struct op *op, struct report *r) {
     if (r->err == ENODEV) remedy(r, "modprobe overlay, or --no-overlay");
     return -1;
   }
+  syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "source", "overlay", 0);
   const char *target = op->f[OVERLAY_SOURCE_TARGET].s;
   const char *upper_path = op->f[OVERLAY_SOURCE_UPPER].s, *work_path = op->f[OVERLAY_SOURCE_WORK].s;
   CLOSING int at = open_layer(target);

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// The image manifest of the built-in stage1, as a pod shows it in stage1/manifest. There is no image behind
-// it: the program is inside the executable. The annotations are rkt's (rkt-runtime §4.1), for scripts that
-// ask which flavor and interface a pod has.
-import { AC_VERSION } from "../appc/index.ts";
-import { VERSION } from "../lib/version.ts";
+// The manifest that the built-in stage1 would have if it were an image: pods store it where rkt does
+// (rkt-runtime.md §3, §4.1), so that a script finds what it looks for.
 
-export const BUILTIN_STAGE1_MANIFEST = JSON.stringify({
+/** JSON of an ImageManifest. Its entry points are names, not files: stage1 is inside the executable. */
+export const BUILTIN_STAGE1_MANIFEST: string = JSON.stringify({
   acKind: "ImageManifest",
-  acVersion: AC_VERSION,
+  acVersion: "0.8.11",
   name: "coreos.com/rkt/stage1-native",
-  labels: [
-    { name: "version", value: VERSION },
-    { name: "os", value: "linux" },
+  labels: [{ name: "os", value: "linux" }],
+  annotations: [
+    { name: "coreos.com/rkt/stage1/run", value: "/init" },
+    { name: "coreos.com/rkt/stage1/enter", value: "/enter" },
+    { name: "coreos.com/rkt/stage1/gc", value: "/gc" },
+    { name: "coreos.com/rkt/stage1/stop", value: "/stop" },
+    { name: "coreos.com/rkt/stage1/interface-version", value: "6" },
   ],
-  annotations: [{ name: "coreos.com/rkt/stage1/interface-version", value: "6" }],
 });

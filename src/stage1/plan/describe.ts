@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// A plan for people: `rkt run --dry-run`. One line per operation, an app's operations indented.
+import { stripControl } from "../../lib/text.ts";
+import { capabilityNames } from "../capabilities.ts";
+import {
+  BIND_FLAGS,
+  DIRECTORY_FLAGS,
+  ENTER_FLAGS,
+  MOUNT_ATTRIBUTES,
+  MOUNT_FLAGS,
+  OPCODES,
+  OPTION_FLAGS,
+  type Op,
+} from "./opcodes.ts";
+import type { Plan } from "./wire.ts";
+
+const kebab = (name: string): string => name.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`);
+
+function names(bits: number, set: Readonly<Record<string, number>>): string {
+  const found = Object.entries(set).filter(([, bit]) => (bits & bit) !== 0);
+  return found.map(([name]) => kebab(name)).join(",") || "none";
+}
+
+/** A word as a shell would need it. */
+function word(text: string): string {
+  const clean = stripControl(text);
+  return /^[\w@%+=:,./-]+$/.test(clean) ? clean : `'${clean.replaceAll("'", "'\\''")}'`;
+}
+
+const octal = (mode: number): string => `0${mode.toString(8)}`;
+
+function flagsOf(op: Op): Readonly<Record<string, number>> {
+  switch (op.kind) {
+    case "options":
+      return OPTION_FLAGS;
+    case "bind":
+      return BIND_FLAGS;
+    case "mount":
+      return MOUNT_FLAGS;
+    case "directory":
+      return DIRECTORY_FLAGS;
+    default:
+      return ENTER_FLAGS;
+  }
+}
+
+function fieldText(op: Op, field: string, value: unknown): string {
+  if (field === "flags") return names(value as number, flagsOf(op));
+  if (field === "attributes") return names(value as number, MOUNT_ATTRIBUTES);
+  if (field === "mode") return octal(value as number);
+  if (field === "capabilities") {
+    const set = value as bigint;
+    return set === 0xffff_ffff_ffff_ffffn ? "all" : capabilityNames(set).join(",") || "none";
+  }
+  if (Array.isArray(value)) {
+    return `[${value.map((v) => (typeof v === "string" ? word(v) : String(v))).join(" ")}]`;
+  }
+  return typeof value === "string" ? word(value) : String(value);
+}
+
+/** The same text for the same plan: golden tests compare it. */
+export function describePlan(plan: Plan): string {
+  let indent = "";
+  const lines = plan.ops.map((op) => {
+    if (op.kind === "end") indent = "";
+    const values = op as unknown as Readonly<Record<string, unknown>>;
+    const fields = Object.keys(OPCODES[op.kind].fields)
+      .filter((field) => values[field] !== 0 || !["flags", "attributes"].includes(field))
+      .map((field) => `${kebab(field)}=${fieldText(op, field, values[field])}`);
+    const line = [indent + kebab(op.kind), ...fields].join(" ");
+    if (op.kind === "app") indent = "  ";
+    return line;
+  });
+  return lines.join("\n");
+}
