@@ -5,8 +5,8 @@
 // works when only the group may write. Every opener holds a shared flock on cas, a rebuild an exclusive one.
 import { Database, SQLiteError } from "bun:sqlite";
 import { randomBytes } from "node:crypto";
-import { closeSync, fsyncSync, renameSync, rmSync, statSync } from "node:fs";
-import { dirname } from "node:path";
+import { closeSync, fsyncSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import type { ImageID, ImageKey } from "../appc/index.ts";
 import { fsyncDir } from "../sys/durable.ts";
 import { type Lock, lockDirectory } from "../sys/lock.ts";
@@ -272,6 +272,10 @@ function openDatabase(path: string): Database | undefined {
 
 /** Writes a whole new index beside the old one and puts it in its place. */
 function writeDatabase(path: string, rows: Iterable<ImageRow>): void {
+  // What a rebuild that died has left: this is under the exclusive lock.
+  for (const name of readdirSync(dirname(path))) {
+    if (name.startsWith(`${basename(path)}.`)) rmSync(join(dirname(path), name), { force: true });
+  }
   const temporary = `${path}.${randomBytes(6).toString("hex")}.tmp`;
   const fd = createSharedFile(temporary);
   try {

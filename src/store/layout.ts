@@ -4,10 +4,10 @@
 // group-writable, files are 0660 whatever the umask.
 import { chmodSync, chownSync, fchmodSync, mkdirSync, openSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { isErrno } from "../lib/errors.ts";
+import { isErrno, RktError } from "../lib/errors.ts";
 import { quote } from "../lib/text.ts";
 import { lookupGroup } from "../sys/groups.ts";
-import { StoreError } from "./errors.ts";
+import { StoreError, type StoreErrorCode } from "./errors.ts";
 
 export interface StorePaths {
   readonly dataDir: string;
@@ -80,8 +80,10 @@ function makeLayout(paths: StorePaths): void {
     try {
       mkdirSync(path, { mode: mode & 0o777 });
     } catch (error) {
-      if (isErrno(error, "EEXIST")) return;
-      throw error;
+      if (!isErrno(error, "EEXIST")) throw error;
+      // The data directory may be somebody's own choice. One of ours without the setgid bit was left half
+      // made by a process that died.
+      if (path === paths.dataDir || (statSync(path).mode & 0o2000) !== 0) return;
     }
     if (owner !== undefined) chownSync(path, owner.uid, owner.gid);
     chmodSync(path, mode);
@@ -112,18 +114,33 @@ export function explainAccess(error: unknown, paths: StorePaths): unknown {
   return error;
 }
 
+/** A failed system call on the way as a sentence (a full disk, say); other errors as they are. */
+export function explainSystem(error: unknown, code: StoreErrorCode, sentence: string): unknown {
+  const isSystem =
+    error instanceof Error &&
+    !(error instanceof RktError) &&
+    "code" in error &&
+    typeof error.code === "string" &&
+    /^E[A-Z0-9]+$/.test(error.code);
+  if (!isSystem) return error;
+  // The kernel's message would show thousands of bytes of path.
+  const isTooLong = error.code === "ENAMETOOLONG";
+  return new StoreError(code, isTooLong ? `${sentence}: a path in it is too long` : sentence, {
+    cause: isTooLong ? undefined : error,
+    details: { errno: error.code },
+  });
+}
+
 /** Makes a directory (and its missing parents below the store) that the group may write to. */
 export function makeSharedDirectory(path: string): void {
+  // The setgid bit and the group come from the parent. The mode has to be right at once: nobody would
+  // repair it after a crash.
+  const umask = process.umask(0);
   try {
-    mkdirSync(path, { mode: 0o770 });
-  } catch (error) {
-    if (isErrno(error, "EEXIST")) return;
-    if (!isErrno(error, "ENOENT")) throw error;
-    makeSharedDirectory(dirname(path));
-    mkdirSync(path, { mode: 0o770 });
+    mkdirSync(path, { recursive: true, mode: 0o770 });
+  } finally {
+    process.umask(umask);
   }
-  // mkdir(2) applied the umask; the setgid bit and the group came from the parent.
-  chmodSync(path, SHARED);
 }
 
 /** Opens a new file 0660 for reading and writing whatever the umask says; EEXIST when it is there. */

@@ -2,6 +2,7 @@
 // The image store: blobs, index and rendered trees below one data directory (rkt-runtime §6). All state
 // is files and locks, so any number of processes may have the same store open.
 import {
+  chmodSync,
   closeSync,
   constants,
   fchmodSync,
@@ -41,7 +42,13 @@ import { ImageIndex, type ImageRow, type RemoteRecord } from "./image-index.ts";
 import { type ImageVerification, readRecord } from "./image-record.ts";
 import { lockKey, tryLockKey } from "./key-lock.ts";
 import { keyedPath, listKeys, resolveKeyPrefix } from "./keys.ts";
-import { ensureLayout, explainAccess, type StorePaths, storePaths } from "./layout.ts";
+import {
+  ensureLayout,
+  explainAccess,
+  explainSystem,
+  type StorePaths,
+  storePaths,
+} from "./layout.ts";
 import { type Ordered, renderOrder } from "./render-order.ts";
 import {
   checkTree,
@@ -149,7 +156,11 @@ export class Store implements Disposable {
         },
       });
     } catch (error) {
-      throw explainAccess(error, this.paths);
+      throw explainSystem(
+        explainAccess(error, this.paths),
+        "IMAGE_IMPORT",
+        "cannot store the image",
+      );
     }
     if (row === undefined) throw new Error("import without a result");
     return this.#db.get(row.key) ?? row;
@@ -368,7 +379,7 @@ export class Store implements Disposable {
     if (existing !== undefined) return existing;
     const { hashAhead, ownerPolicy, renderImages } = await import("./render-images.ts");
     const sources = this.#sources(key);
-    return this.#guard(() =>
+    return this.#guardRender(key, () =>
       makeTree(this.paths, {
         id: this.treeID(key),
         key,
@@ -390,10 +401,14 @@ export class Store implements Disposable {
     const sources = this.#sources(key);
     const rootfs = join(directory, "rootfs");
     const owner = ownerPolicy({ uid: options.uidShift ?? 0, gid: options.gidShift ?? 0 });
-    mkdirSync(rootfs, { mode: 0o755 });
-    renderImages(sources, rootfs, owner);
-    writeFileSync(join(directory, "manifest"), serializeImageManifest(this.manifest(key)), {
-      mode: 0o644,
+    this.#guardRender(key, () => {
+      mkdirSync(rootfs, { mode: 0o755 });
+      // mkdir(2) takes the setgid bit from its parent; an image may not say what rootfs is to be.
+      chmodSync(rootfs, 0o755);
+      renderImages(sources, rootfs, owner);
+      writeFileSync(join(directory, "manifest"), serializeImageManifest(this.manifest(key)), {
+        mode: 0o644,
+      });
     });
   }
 
@@ -502,6 +517,14 @@ export class Store implements Disposable {
       return work();
     } catch (error) {
       throw explainAccess(error, this.paths);
+    }
+  }
+
+  #guardRender<T>(key: ImageKey, work: () => T): T {
+    try {
+      return this.#guard(work);
+    } catch (error) {
+      throw explainSystem(error, "TREE_FAILED", `cannot render image "${key}"`);
     }
   }
 

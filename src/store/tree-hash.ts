@@ -29,8 +29,8 @@ interface TreeSink {
   content(fd: number): void;
 }
 
-/** Files of the store itself beside rootfs. */
-const EXCLUDED: ReadonlySet<string> = new Set(["manifest", "hash", "rendered", "image"]);
+/** All else in a tree's directory is the store's own (`manifest`, `hash`, `image`, `rendered`). */
+const HASHED = "rootfs";
 
 /** The hash and size of the tree in `directory`. Nobody may change it meanwhile. */
 export function hashTree(directory: string): TreeHash {
@@ -168,7 +168,7 @@ class TreeWalk {
 
   directory(path: RawPath, name: string): void {
     for (const child of sortedNames(path)) {
-      if (name === "" && EXCLUDED.has(child)) continue;
+      if (name === "" && child !== HASHED) continue;
       this.#entry(joinRaw(path, child), name === "" ? child : `${name}/${child}`);
     }
   }

@@ -111,6 +111,15 @@ describe("trees", () => {
     expect(readdirSync(join(t.dir, "cas/tree"))).toEqual([]);
   });
 
+  test("a path that does not fit below the store is a sentence and leaves no tree", async () => {
+    using t = testStore();
+    const name = `${"d".repeat(250)}/`.repeat(16);
+    const { key } = await addImage(t.store, { files: { [`${name}f`]: "x" } });
+    const error = await failure(() => t.store.renderTree(key));
+    expect(error.message).toBe(`cannot render image "${key}": a path in it is too long`);
+    expect(readdirSync(join(t.dir, "cas/tree"))).toEqual([]);
+  });
+
   test("a blob that changed on disk is not rendered", async () => {
     using t = testStore();
     const { key } = await addImage(t.store, { files: { a: "1" } });
@@ -348,7 +357,7 @@ describe("tree hash", () => {
     writeFileSync(join(t.dir, "rootfs/<f>"), "hello", { mode: 0o644 });
     symlinkSync("f", join(t.dir, "rootfs/l"));
     linkSync(join(t.dir, "rootfs/<f>"), join(t.dir, "rootfs/z"));
-    for (const name of ["manifest", "hash", "rendered", "image"])
+    for (const name of ["manifest", "hash", "rendered", "image", "rendered.0.tmp"])
       writeFileSync(join(t.dir, name), name);
     const [uid, gid] = [process.geteuid?.() ?? 0, lstatSync(t.dir).gid];
     const header = (name: string, mode: number, rest: string): string =>
@@ -366,16 +375,18 @@ describe("tree hash", () => {
 
   test("does not depend on times", () => {
     using t = tree();
-    writeFileSync(join(t.dir, "f"), "x");
+    mkdirSync(join(t.dir, "rootfs"));
+    writeFileSync(join(t.dir, "rootfs/f"), "x");
     const before = hashTree(t.dir);
-    utimesSync(join(t.dir, "f"), 1, 1);
+    utimesSync(join(t.dir, "rootfs/f"), 1, 1);
     expect(hashTree(t.dir)).toEqual(before);
   });
 
   test("tells names apart that are not UTF-8", () => {
     using t = tree();
     const path = (byte: number): Buffer =>
-      Buffer.concat([Buffer.from(`${t.dir}/`), Buffer.from([byte])]);
+      Buffer.concat([Buffer.from(`${t.dir}/rootfs/`), Buffer.from([byte])]);
+    mkdirSync(join(t.dir, "rootfs"));
     writeFileSync(path(0xfe), "x");
     const one = hashTree(t.dir);
     rmSync(path(0xfe));
@@ -386,8 +397,9 @@ describe("tree hash", () => {
 
   test("a big file does not need big memory", () => {
     using t = tree();
-    writeFileSync(join(t.dir, "f"), "");
-    truncateSync(join(t.dir, "f"), 64 << 20);
+    mkdirSync(join(t.dir, "rootfs"));
+    writeFileSync(join(t.dir, "rootfs/f"), "");
+    truncateSync(join(t.dir, "rootfs/f"), 64 << 20);
     expect(hashTree(t.dir).size).toBe(64 << 20);
   });
 
