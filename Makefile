@@ -23,7 +23,7 @@ deps:
 
 # The C program decides by itself whether it is up to date; the sub-make keeps its file's time if so.
 stage1:
-	@$(MAKE) --no-print-directory -C stage1
+	@$(MAKE) -s -C stage1
 
 build/stage1: stage1
 	@:
