@@ -51,8 +51,8 @@ export function renderImages(
 
 /** Below this a thread costs more than it saves. */
 const MIN_AHEAD = 16 << 20;
-/** Predicting and comparing an entry takes as long as hashing so many bytes (measured). */
-const BYTES_PER_ENTRY = 32 << 10;
+/** With smaller files, predicting and comparing takes as long as hashing here (measured). */
+const BYTES_PER_ENTRY = 4 << 10;
 /** Above this the prediction would take too much memory. */
 const MAX_AHEAD_ENTRIES = 200_000;
 
