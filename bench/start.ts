@@ -96,7 +96,16 @@ function contenders(view: View, world: Description): Contender[] {
         },
         {
           name: "podman run --rm",
-          command: () => [...world.podman, "run", "--rm", "--network=none", "bench", "/bin/true"],
+          command: () => [
+            ...world.podman,
+            "run",
+            "--rm",
+            "--network=none",
+            "--ulimit=nofile=1024:1024",
+            "--ulimit=nproc=1024:1024",
+            "bench",
+            "/bin/true",
+          ],
         },
       ];
   }
