@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import {
+  chmodSync,
   closeSync,
   existsSync,
   lstatSync,
@@ -271,6 +272,8 @@ describe("extractTree", () => {
       [0o555, 8000],
       [0o644, 9000],
     ]);
+    // So that the next test can remove it without being root.
+    chmodSync(at("d"), 0o755);
   });
 
   test("keeps a hard link to a symbolic link a link", () => {
