@@ -34,10 +34,10 @@ FORCE:
 
 # Bun puts the name of the output into the executable, but no path, no time: the same source gives the
 # same bytes. The two --no-compile-autoload flags keep a root-run rkt from reading .env and bunfig.toml
-# of whatever directory it is started in.
+# of whatever directory it is started in. --splitting keeps code that a command does not use unread.
 dist/rkt: $(SOURCES) build/stage1 build/commit | $(BUN)
 	@mkdir -p dist
-	$(BUN) build --compile --minify --bytecode --format=esm \
+	$(BUN) build --compile --minify --bytecode --splitting --format=esm \
 		--no-compile-autoload-dotenv --no-compile-autoload-bunfig \
 		--define ROCKET_VERSION='"$(VERSION)"' --define ROCKET_COMMIT='"$(COMMIT)"' \
 		src/main.ts --outfile $@
