@@ -1,2 +1,389 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * See enter.h. Three processes, of which two remain: this one (outside, without power, relays and waits); a helper
+ * that is cloned into the pod's cgroup, joins the namespaces, gives up what the app must not have and clones the
+ * program as our child (CLONE_PARENT), then ends. The program never exists inside the pod with more power than
+ * the app: rkt's CVE-2019-10144, -10145, -10147. */
 #include "enter.h"
-int enter_app(const struct plan *plan) { (void)plan; return 254; }
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "pod.h"
+#include "process.h"
+#include "relay.h"
+#include "report.h"
+#include "supervise.h"
+#include "terminal.h"
+#include "util.h"
+
+#define DEVPTS_MAGIC 0x1cd1
+#define APP_NAMESPACES \
+  (CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET | CLONE_NEWCGROUP)
+
+struct entry {
+  struct op options, enter, execute;
+  struct process process;
+  const char *directory;
+  int pidfd, channel;
+  bool terminal;
+};
+
+/* --- the app, seen from outside ------------------------------------------------------------------------------- */
+
+static int proc_path(char *buffer, size_t size, uint64_t pid, const char *file) {
+  struct text t = {buffer, size, 0};
+  text_add(&t, "/proc/");
+  text_number(&t, pid);
+  text_add(&t, file);
+  return 0;
+}
+
+static bool namespace_of(uint64_t pid, struct stat *st) {
+  char path[64];
+  proc_path(path, sizeof path, pid, "/ns/pid");
+  return stat(path, st) == 0;
+}
+
+/* The hexadecimal or decimal number after `key` in the text of /proc/PID/status. */
+static bool status_number(const char *text, const char *key, unsigned base, uint64_t *value) {
+  const char *at = strstr(text, key);
+  if (at == NULL) return false;
+  *value = 0;
+  for (at += strlen(key); *at == '\t' || *at == ' '; at++) continue;
+  for (; *at != '\n' && *at != 0; at++) {
+    unsigned digit = *at >= '0' && *at <= '9' ? (unsigned)(*at - '0') : *at >= 'a' && *at <= 'f' ? (unsigned)(*at - 'a') + 10 : 99;
+    if (digit >= base) return false;
+    *value = *value * base + digit;
+  }
+  return true;
+}
+
+/* The plan says what the manifest allows; the app may have less. */
+static int take_limits_of_app(struct entry *e, uint64_t pid, struct report *r) {
+  char path[64], text[8192];
+  proc_path(path, sizeof path, pid, "/status");
+  CLOSING int fd = open(path, O_RDONLY | O_CLOEXEC);
+  ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+  if (n < 0) return fail(r, errno, "read", path);
+  text[n] = 0;
+  uint64_t bounding, no_new_privileges;
+  if (!status_number(text, "\nCapBnd:", 16, &bounding) || !status_number(text, "\nNoNewPrivs:", 10, &no_new_privileges))
+    return fail_why(r, EINVAL, "read", path, "it lacks the app's limits");
+  e->process.bounding &= bounding;
+  if (no_new_privileges != 0) e->process.no_new_privileges = true;
+  return 0;
+}
+
+/* Pids are reused: pin the process, then see that it is one of the pod's, then that it is still the pinned one. */
+static int find_app(struct entry *e, struct report *r) {
+  uint64_t pod = e->enter.f[ENTER_POD_PID].n, app = e->enter.f[ENTER_APP_PID].n;
+  struct stat of_pod, of_app, of_us;
+  e->pidfd = sys_pidfd_open((pid_t)app);
+  if (e->pidfd < 0) return fail_why(r, errno, "enter the app", NULL, errno == ESRCH ? "it is not running" : NULL);
+  if (!namespace_of(pod, &of_pod) || !namespace_of(app, &of_app) || stat("/proc/self/ns/pid", &of_us) < 0)
+    return fail_why(r, errno, "enter the app", NULL, errno == ENOENT ? "it is not running" : NULL);
+  if (of_pod.st_ino != of_app.st_ino || of_pod.st_dev != of_app.st_dev || of_app.st_ino == of_us.st_ino)
+    return fail_why(r, ESRCH, "enter the app", NULL, "it is not running");
+  if (take_limits_of_app(e, app, r) < 0) return -1;
+  if (sys_pidfd_send_signal(e->pidfd, 0) < 0) return fail_why(r, errno, "enter the app", NULL, "it is not running");
+  return 0;
+}
+
+static int read_plan(struct entry *e, const struct plan *plan, struct report *r) {
+  struct cursor cursor = plan_start(plan);
+  struct op op;
+  while (plan_next(&cursor, &op)) {
+    switch (op.code) {
+      case OP_OPTIONS:
+        e->options = op;
+        break;
+      case OP_ENTER:
+        e->enter = op;
+        break;
+      case OP_ENVIRONMENT:
+        e->process.environment = op.f[ENVIRONMENT_VARIABLES];
+        break;
+      case OP_BOUNDING:
+        e->process.bounding = op.f[BOUNDING_CAPABILITIES].n;
+        break;
+      case OP_NO_NEW_PRIVILEGES:
+        e->process.no_new_privileges = true;
+        break;
+      case OP_IDS:
+        e->process.uid = (uint32_t)op.f[IDS_UID].n;
+        e->process.gid = (uint32_t)op.f[IDS_GID].n;
+        e->process.groups = op.f[IDS_GROUPS];
+        break;
+      case OP_WORKING_DIRECTORY:
+        e->directory = op.f[WORKING_DIRECTORY_PATH].s;
+        break;
+      case OP_EXECUTE:
+        e->execute = op;
+        break;
+      default:
+        break;
+    }
+  }
+  if (e->enter.code != OP_ENTER || e->directory == NULL) return fail_why(r, EINVAL, "enter the app", NULL, "the plan is for a pod");
+  e->terminal = (e->enter.f[ENTER_FLAGS].n & ENTER_IS_TERMINAL) != 0;
+  return 0;
+}
+
+/* --- inside --------------------------------------------------------------------------------------------------- */
+
+static _Noreturn void die(int channel, const struct report *r) {
+  struct message m = {.type = MESSAGE_FAILED, .report = *r};
+  send_message(channel, &m, -1);
+  _exit(r->status);
+}
+
+/* From the app's devpts. What is at /dev/pts may be the app's work by now: only a devpts will do (CVE-2025-52565). */
+static int make_terminal(struct entry *e, int *slave, struct report *r) {
+  struct statfs fs;
+  int unlock = 0;
+  CLOSING int master = open("/dev/pts/ptmx", O_RDWR | O_NOCTTY | O_NOFOLLOW | O_CLOEXEC);
+  if (master < 0 || fstatfs(master, &fs) < 0) return fail(r, errno, "open terminal at", "/dev/pts/ptmx");
+  if (fs.f_type != DEVPTS_MAGIC) return fail_why(r, ENODEV, "open terminal at", "/dev/pts/ptmx", "it is not a terminal device");
+  if (ioctl(master, TIOCSPTLCK, &unlock) < 0 || (*slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC)) < 0)
+    return fail(r, errno, "open terminal at", "/dev/pts/ptmx");
+  struct message m = {.type = MESSAGE_TERMINAL};
+  if (!send_message(e->channel, &m, master)) return fail(r, errno, "pass the terminal on", NULL);
+  return 0;
+}
+
+static const char *variable(const struct field *environment, const char *name) {
+  const char *at = environment->s;
+  size_t n = strlen(name);
+  for (uint64_t i = 0; i < environment->n; i++) {
+    const char *text = plan_string(&at);
+    if (strncmp(text, name, n) == 0 && text[n] == '=') return text + n + 1;
+  }
+  return NULL;
+}
+
+/* As execvp does, in the app's PATH. */
+static int find_program(const struct process *p, const char *word, char *out, size_t size, struct report *r) {
+  struct text t = {out, size, 0};
+  out[0] = 0;
+  if (strchr(word, '/') != NULL) {
+    text_add(&t, word);
+    return t.length == strlen(word) ? 0 : fail(r, ENAMETOOLONG, "execute", word);
+  }
+  const char *path = variable(&p->environment, "PATH");
+  for (const char *at = path; at != NULL && *word != 0;) {
+    size_t n = strcspn(at, ":");
+    t.length = 0;
+    if (n + strlen(word) + 2 < size) {
+      memcpy(out, at, n);
+      t.length = n;
+      out[n] = 0;
+      text_add(&t, n == 0 ? "./" : "/");
+      text_add(&t, word);
+      if (access(out, X_OK) == 0) return 0;
+    }
+    at = at[n] == ':' ? at + n + 1 : NULL;
+  }
+  fail_why(r, ENOENT, "execute", word, "it is not in the app's PATH");
+  r->status = STATUS_EXEC;
+  return -1;
+}
+
+static _Noreturn void program_main(struct entry *e) {
+  struct report r = {.status = STATUS_FAILED};
+  const struct field *argv = &e->execute.f[EXECUTE_ARGV];
+  char program[4096];
+  int slave = -1;
+  prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+  if (e->terminal && make_terminal(e, &slave, &r) < 0) die(e->channel, &r);
+  if (take_stdio(0, 1, 2, slave, &r) < 0) die(e->channel, &r);
+  if (e->channel != 3) dup3(e->channel, 3, O_CLOEXEC);
+  sys_close_range(4, ~0u);
+  e->channel = 3;
+  if (chdir(e->directory) < 0) {
+    fail(&r, errno, "change to", e->directory);
+    die(e->channel, &r);
+  }
+  umask(022);
+  reset_signals();
+  /* Identity and limits are the helper's already. */
+  if (find_program(&e->process, e->execute.f[EXECUTE_PATH].s, program, sizeof program, &r) == 0)
+    process_execute(&e->process, program, argv, &r);
+  die(e->channel, &r);
+}
+
+/* Between the worlds: in the pod's cgroup, not yet visible in it. */
+static _Noreturn void helper_main(struct entry *e) {
+  struct report r = {.status = STATUS_FAILED};
+  if (setns(e->pidfd, APP_NAMESPACES) < 0) {
+    fail(&r, errno, "join the app's namespaces", NULL);
+    die(e->channel, &r);
+  }
+  if (process_restrict(&e->process, false, &r) < 0) die(e->channel, &r);
+  pid_t pid = sys_clone(CLONE_PARENT, -1);
+  if (pid < 0) {
+    fail(&r, errno, "start the program", NULL);
+    die(e->channel, &r);
+  }
+  if (pid == 0) program_main(e);
+  struct message m = {.type = MESSAGE_STARTED, .value = pid};
+  send_message(e->channel, &m, -1);
+  _exit(0);
+}
+
+/* --- outside -------------------------------------------------------------------------------------------------- */
+
+struct watch {
+  const char *command;
+  int channel, signals;
+  pid_t helper, program;
+  bool failed, ended;
+  int status;
+  struct sink sink;
+  struct stream stream;
+  struct terminal terminal;
+};
+
+static void read_channel(struct watch *w) {
+  struct message m = {0};
+  int got;
+  while ((got = receive_message(w->channel, &m, false)) == 1) {
+    if (m.type == MESSAGE_STARTED) w->program = m.value;
+    if (m.type == MESSAGE_TERMINAL) {
+      w->stream.fd = fcntl(m.fd, F_DUPFD_CLOEXEC, 3);
+      terminal_attach(&w->terminal, m.fd);
+    }
+    if (m.type == MESSAGE_FAILED) {
+      terminal_restore(&w->terminal);
+      print_report(w->command, NULL, &m.report);
+      w->failed = true;
+      w->status = m.report.status;
+    }
+  }
+  if (got == 0) {
+    close_fd(w->channel);
+    w->channel = -1;
+  }
+}
+
+/* Both are our children; the helper's end without a program is the end. */
+static void reap(struct watch *w) {
+  int status;
+  pid_t pid;
+  while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+    if (w->channel >= 0) read_channel(w);
+    if (pid == w->helper) {
+      w->helper = 0;
+      if (w->program == 0) w->ended = true;
+      if (w->program == 0 && !w->failed) w->status = STATUS_FAILED;
+    } else {
+      w->ended = true;
+      if (!w->failed) w->status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    }
+  }
+}
+
+static void read_signals(struct watch *w) {
+  struct signalfd_siginfo info;
+  while (read(w->signals, &info, sizeof info) == (ssize_t)sizeof info) {
+    int signal = (int)info.ssi_signo;
+    if (signal == SIGCHLD)
+      reap(w);
+    else if (signal == SIGWINCH)
+      terminal_resize(&w->terminal);
+    else if (w->program > 0 && !w->ended)
+      kill(w->program, signal);
+  }
+}
+
+static void watch(struct watch *w) {
+  while (!w->ended) {
+    bool typing = w->terminal.master >= 0;
+    struct pollfd fds[6] = {
+        {w->signals, POLLIN, 0},
+        {w->channel, POLLIN, 0},
+        {sink_busy(&w->sink) ? w->sink.fd : -1, POLLOUT, 0},
+        {stream_wants(&w->stream) ? w->stream.fd : -1, POLLIN, 0},
+        {typing && terminal_wants_input(&w->terminal) ? STDIN_FILENO : -1, POLLIN, 0},
+        {typing && !terminal_wants_input(&w->terminal) ? w->terminal.master : -1, POLLOUT, 0},
+    };
+    if (poll(fds, 6, -1) < 0) continue;
+    if (fds[1].revents != 0) read_channel(w);
+    if (fds[2].revents != 0) sink_flush(&w->sink);
+    if (fds[3].revents != 0) stream_read(&w->stream);
+    if ((fds[4].revents != 0 || fds[5].revents != 0) && !terminal_type(&w->terminal)) {
+      close_fd(w->terminal.master); /* the caller's terminal is gone: hang up */
+      w->terminal.master = -1;
+      if (w->program > 0) kill(w->program, SIGHUP);
+    }
+    if (fds[0].revents != 0) read_signals(w);
+  }
+  while (stream_wants(&w->stream) && stream_read(&w->stream)) continue;
+}
+
+int enter_app(const struct plan *plan) {
+  struct entry e = {.pidfd = -1};
+  struct report r = {.status = STATUS_FAILED};
+  struct watch w = {.command = "enter", .stream = {.fd = -1}, .terminal = {.master = -1}};
+  int cgroup = -1;
+  w.signals = take_signals();
+  if (read_plan(&e, plan, &r) < 0 || find_app(&e, &r) < 0) goto failed;
+  w.command = e.options.f[OPTIONS_COMMAND].s;
+  const char *path = e.enter.f[ENTER_CGROUP].s;
+  if (path[0] != 0) {
+    /* The pod may run without the cgroup that was made for it: then it is gone or empty, and so are we. */
+    cgroup = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (cgroup < 0 && errno != ENOENT) {
+      fail(&r, errno, "open cgroup", path);
+      goto failed;
+    }
+  }
+  int pair[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
+    fail(&r, errno, "make a socket", NULL);
+    goto failed;
+  }
+  w.channel = pair[0];
+  e.channel = pair[1];
+  w.helper = sys_clone(0, cgroup);
+  if (w.helper < 0) {
+    fail(&r, errno, "join the pod's cgroup", path);
+    goto failed;
+  }
+  if (w.helper == 0) {
+    close_fd(pair[0]);
+    close_fd(w.signals);
+    close_fd(cgroup);
+    helper_main(&e);
+  }
+  close_fd(pair[1]);
+  close_fd(e.pidfd);
+  close_fd(cgroup);
+  /* The program runs as uid 0 like this process: signals need no capability. */
+  prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  if (limit_capabilities(0) < 0) {
+    fail(&r, errno, "give up capabilities", NULL);
+    goto failed;
+  }
+  if (e.terminal) sink_open(&w.sink, STDOUT_FILENO);
+  w.stream.sink = &w.sink;
+  watch(&w);
+  terminal_restore(&w.terminal);
+  return w.status;
+failed:
+  print_report(w.command, NULL, &r);
+  return STATUS_FAILED;
+}

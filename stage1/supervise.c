@@ -498,9 +498,7 @@ int supervise(const struct plan *plan, int lock) {
   s->command = "run";
   s->terminal.master = -1;
   s->signals = take_signals();
-  int err = write_number(AT_FDCWD, "ppid", (uint64_t)getpid());
-  if (err != 0) fail(&r, err, "write", "ppid");
-  if (err != 0 || prepare(s, plan, &start, &r) < 0) {
+  if (prepare(s, plan, &start, &r) < 0) {
     print_report(s->command, NULL, &r);
     return STATUS_FAILED;
   }

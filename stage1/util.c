@@ -123,7 +123,8 @@ int sys_openat2(int dir, const char *path, uint64_t flags, uint64_t mode, uint64
 /* clone3(2) without a stack shares nothing: it is fork with flags. libc's idea of our thread id goes stale, which
  * matters only to raise() and abort(). */
 pid_t sys_clone(uint64_t flags, int cgroup) {
-  struct clone_args args = {.flags = flags, .exit_signal = SIGCHLD};
+  /* A sibling is reported to our parent as we are (clone3(2) wants no signal then). */
+  struct clone_args args = {.flags = flags, .exit_signal = (flags & CLONE_PARENT) != 0 ? 0 : SIGCHLD};
   if (cgroup >= 0) {
     args.flags |= CLONE_INTO_CGROUP;
     args.cgroup = (__u64)(unsigned)cgroup;

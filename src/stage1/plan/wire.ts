@@ -29,13 +29,6 @@ class Writer {
 
   #room(n: number): void {
     if (this.length + n <= this.#bytes.length) return;
-    if (this.length + n > PLAN_MAX_BYTES) {
-      throw new Stage1Error(
-        "PLAN_TOO_LARGE",
-        `cannot encode the pod's plan: it needs more than ${PLAN_MAX_BYTES} bytes`,
-        { remedy: "shorten arguments and environment, or run fewer apps in one pod" },
-      );
-    }
     const larger = new Uint8Array(Math.max(this.#bytes.length * 2, this.length + n));
     larger.set(this.#bytes.subarray(0, this.length));
     this.#bytes = larger;
@@ -67,6 +60,13 @@ class Writer {
     this.#view.setUint32(this.length, written, true);
     this.length += 4 + written;
     this.#bytes[this.length++] = 0;
+    if (this.length > PLAN_MAX_BYTES) {
+      throw new Stage1Error(
+        "PLAN_TOO_LARGE",
+        `cannot encode the pod's plan: it needs more than ${PLAN_MAX_BYTES} bytes`,
+        { remedy: "shorten arguments and environment, or run fewer apps in one pod" },
+      );
+    }
   }
 
   patch(at: number, value: number): void {
