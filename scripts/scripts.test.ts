@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { anchors, localLinks, withTable } from "./check-docs.ts";
 import { checkFile, checkSentences } from "./check-style.ts";
 import { platformOf } from "./fill-lockfile.ts";
-import { readCountLine, readJunit, readNodeTest } from "./test.ts";
+import { readJunit, readNodeTest, readPrograms } from "./test.ts";
 
 test("the counts of a JUnit file are read, skipped tests by name", () => {
   const xml = `<?xml version="1.0"?>
@@ -19,17 +19,17 @@ test("the counts of a JUnit file are read, skipped tests by name", () => {
 });
 
 test("the counts of other runners are read, and their absence is an error", () => {
-  expect(readCountLine("x\n3 passed, 0 failed\n4 passed, 1 failed, 2 skipped\n")).toEqual({
-    passed: 4,
+  expect(readPrograms("test-a: ok\nFAILED something\ntest-b: ok\n")).toEqual({
+    passed: 2,
     failed: 1,
-    skipped: 2,
+    skipped: 0,
   });
   expect(readNodeTest("# pass 2\n# fail 0\n# skipped 1\n")).toEqual({
     passed: 2,
     failed: 0,
     skipped: 1,
   });
-  expect(() => readCountLine("ok")).toThrow();
+  expect(() => readPrograms("no count")).toThrow();
   expect(() => readNodeTest("ok")).toThrow();
 });
 
