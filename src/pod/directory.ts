@@ -1,7 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // The life of a pod as renames under a lock (rkt-runtime §2.2). The lock is flock(2) on the pod's own
 // directory, so it moves with it, and the kernel drops it when the holder dies.
-import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, renameSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmdirSync,
+  statSync,
+} from "node:fs";
 import { join } from "node:path";
 import { type PodUUID, parseUUID } from "../appc/index.ts";
 import { isErrno } from "../lib/errors.ts";
@@ -35,37 +44,58 @@ export function podsDirectory(dataDir: string, directory: PodDirectory): string 
  * rkt where the machine has one (rkt-cli §1.6).
  */
 export function ensurePodDirectories(dataDir: string): void {
-  const last = podsDirectory(dataDir, "garbage");
-  if (existsSync(last)) return;
+  if (isMade(podsDirectory(dataDir, "garbage"))) return;
   const gid = lookupGroup("rkt");
   const folders = [join(dataDir, "pods"), ...POD_DIRECTORIES.map((d) => podsDirectory(dataDir, d))];
   for (const folder of folders) {
     try {
       mkdirSync(folder, { mode: 0o750 });
     } catch (error) {
-      if (isErrno(error, "EEXIST")) continue;
-      throw error;
+      if (!isErrno(error, "EEXIST")) throw error;
+      if (isMade(folder)) continue;
     }
     if (gid !== undefined) chownSync(folder, 0, gid);
     chmodSync(folder, 0o2750);
   }
 }
 
+/** The mode comes last: without the setgid bit a folder was left half made by a process that died. */
+function isMade(folder: string): boolean {
+  const stat = statSync(folder, { throwIfNoEntry: false });
+  return stat !== undefined && (stat.mode & 0o2000) !== 0;
+}
+
+/** Each attempt can only be lost to a `gc` that looks at this very moment. */
+const ATTEMPTS = 10;
+
 /** new: mkdir in embryo, lock, rename to prepare. The pod is `preparing` while the lock is held. */
 export function createPod(dataDir: string): LockedPod {
-  const uuid = parseUUID(crypto.randomUUID());
-  const embryo = join(podsDirectory(dataDir, "embryo"), uuid);
-  const path = join(podsDirectory(dataDir, "prepare"), uuid);
-  mkdirSync(embryo, { mode: 0o750 });
-  // The parent is setgid for group rkt; what the pod holds must not inherit that into images.
-  const lock = lockDirectory(embryo, "exclusive");
-  try {
-    renameSync(embryo, path);
-  } catch (error) {
-    lock[Symbol.dispose]();
-    throw error;
+  for (let attempt = 1; ; attempt++) {
+    const uuid = parseUUID(crypto.randomUUID());
+    const embryo = join(podsDirectory(dataDir, "embryo"), uuid);
+    const path = join(podsDirectory(dataDir, "prepare"), uuid);
+    mkdirSync(embryo, { mode: 0o750 });
+    let lock: Lock | undefined;
+    try {
+      lock = lockDirectory(embryo, "exclusive");
+      renameSync(embryo, path);
+      const held = lock;
+      return { uuid, path, lock, [Symbol.dispose]: () => held[Symbol.dispose]() };
+    } catch (error) {
+      lock?.[Symbol.dispose]();
+      removeEmbryo(embryo);
+      // Between mkdir and flock gc may have taken the embryo for one that a crash left.
+      if (!isErrno(error, "ENOENT") || attempt === ATTEMPTS) throw error;
+    }
   }
-  return { uuid, path, lock, [Symbol.dispose]: () => lock[Symbol.dispose]() };
+}
+
+function removeEmbryo(path: string): void {
+  try {
+    rmdirSync(path);
+  } catch (error) {
+    if (!isErrno(error, "ENOENT")) throw error;
+  }
 }
 
 /**

@@ -71,22 +71,20 @@ export function collectPods(options: GcOptions): readonly { pod: PodRef; error: 
 /** Marked (or prepared) at or before `time`, by the ctime of its directory. */
 function isOlder(pod: PodRef, time: number): boolean {
   try {
-    return statSync(pod.path).ctimeMs <= time;
+    // Whole milliseconds, as `time` is: a pod that was marked just now is as old as a grace period of 0s.
+    return Math.floor(statSync(pod.path).ctimeMs) <= time;
   } catch (error) {
     if (isErrno(error, "ENOENT")) return false;
     throw error;
   }
 }
 
-/** Age in milliseconds at which an unlocked embryo is one that a crash left. */
-const EMBRYO_AGE = 60_000;
-
-/** rkt left these for ever: an empty directory of a process that died between mkdir and rename. */
+/**
+ * rkt left these for ever: an empty directory of a process that died between mkdir and rename. A process that
+ * lives and loses its embryo here, before it has locked it, makes another one.
+ */
 function removeEmbryos({ dataDir }: GcOptions): void {
-  const old = Date.now() - EMBRYO_AGE;
-  for (const pod of listPods(dataDir, ["embryo"])) {
-    if (isOlder(pod, old)) markGarbage(dataDir, pod);
-  }
+  for (const pod of listPods(dataDir, ["embryo"])) markGarbage(dataDir, pod);
 }
 
 /** `rkt rm`: deletes one pod now, whatever its age; throws when it is in use. */
