@@ -79,9 +79,7 @@ interface Temporary extends Disposable {
 function createTemporary(directory: string): Temporary {
   const path = join(directory, `import-${randomBytes(12).toString("hex")}`);
   const fd = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o660);
-  fchmodSync(fd, 0o660);
-  tryLockFd(fd, "exclusive");
-  return {
+  const temporary = {
     fd,
     path,
     [Symbol.dispose]() {
@@ -94,6 +92,14 @@ function createTemporary(directory: string): Temporary {
       }
     },
   };
+  try {
+    fchmodSync(fd, 0o660);
+    tryLockFd(fd, "exclusive");
+    return temporary;
+  } catch (error) {
+    temporary[Symbol.dispose]();
+    throw error;
+  }
 }
 
 async function copy(

@@ -150,10 +150,19 @@ function store(paths: StorePaths, candidate: Candidate, options: ImportOptions):
     latest: options.latest,
     verification: strongest(paths, candidate),
   };
-  writeShared(targets.manifest, serializeImageManifest(manifest));
-  writeShared(targets.record, serializeRecord(record));
-  // An older copy is replaced: if it was damaged, that is the repair.
-  renameSync(file.path, targets.blob);
+  try {
+    writeShared(targets.manifest, serializeImageManifest(manifest));
+    writeShared(targets.record, serializeRecord(record));
+    // An older copy is replaced: if it was damaged, that is the repair.
+    renameSync(file.path, targets.blob);
+  } catch (error) {
+    // Parts of a new image are of no use to anybody; those of one that was there before are still good.
+    if (lstatSync(targets.blob, { throwIfNoEntry: false }) === undefined) {
+      rmSync(targets.record, { force: true });
+      rmSync(targets.manifest, { force: true });
+    }
+    throw error;
+  }
   const blob = blobIdentity(file.fd);
   const imported = { key, manifest, record, blob };
   options.onStored(imported);
@@ -202,11 +211,11 @@ export function writeShared(path: string, text: string): void {
     const bytes = Buffer.from(text);
     for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
     fsyncSync(fd);
+    renameSync(temporary, path);
   } catch (error) {
     rmSync(temporary, { force: true });
     throw error;
   } finally {
     closeSync(fd);
   }
-  renameSync(temporary, path);
 }

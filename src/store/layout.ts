@@ -2,7 +2,16 @@
 // Where things lie below the data directory, and who may touch them (rkt-cli §1.6, rkt-runtime §6.1).
 // Members of the group rkt work in the store beside root: directories that they write to are setgid and
 // group-writable, files are 0660 whatever the umask.
-import { chmodSync, chownSync, fchmodSync, mkdirSync, openSync, statSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  fchmodSync,
+  mkdirSync,
+  openSync,
+  statSync,
+  unlinkSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { isErrno, RktError } from "../lib/errors.ts";
 import { quote } from "../lib/text.ts";
@@ -146,6 +155,12 @@ export function makeSharedDirectory(path: string): void {
 /** Opens a new file 0660 for reading and writing whatever the umask says; EEXIST when it is there. */
 export function createSharedFile(path: string): number {
   const fd = openSync(path, "wx+", 0o660);
-  fchmodSync(fd, 0o660);
-  return fd;
+  try {
+    fchmodSync(fd, 0o660);
+    return fd;
+  } catch (error) {
+    closeSync(fd);
+    unlinkSync(path);
+    throw error;
+  }
 }
