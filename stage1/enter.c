@@ -374,7 +374,7 @@ int enter_app(const struct plan *plan) {
   close_fd(cgroup);
   /* The program runs as uid 0 like this process: signals need no capability. */
   prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-  if (limit_capabilities(0) < 0) {
+  if (limit_capabilities(0, 0) < 0) {
     fail(&r, errno, "give up capabilities", NULL);
     goto failed;
   }

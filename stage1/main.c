@@ -15,6 +15,7 @@
 
 #include "enter.h"
 #include "plan.h"
+#include "process.h"
 #include "supervise.h"
 #include "util.h"
 
@@ -55,6 +56,7 @@ int main(int argc, char **argv) {
   }
   struct plan plan;
   fill_standard_descriptors();
+  remember_file_limit();
   prctl(PR_SET_NAME, run ? "rkt" : "rkt-enter", 0, 0, 0);
   prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   int plan_fd = take_descriptor(argv[2], 1000), lock = run ? take_descriptor(argv[3], 1001) : -1;

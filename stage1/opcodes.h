@@ -69,6 +69,7 @@ enum opcode {
 #define OVERLAY_SOURCE_WORK 2
 #define OVERLAY_SOURCE_TARGET 3
 #define OVERLAY_ATTRIBUTES 4
+#define OVERLAY_FLAGS 5
 #define BIND_ROOT_SOURCE_PATH 0
 #define BIND_ROOT_ATTRIBUTES 1
 #define MAKE_DIRECTORY_PATH 0
@@ -110,6 +111,7 @@ enum opcode {
 #define OPTION_IS_TERMINAL 4u
 #define OPTION_IS_LOG_PREFIX 8u
 #define MOUNT_IS_OPTIONAL 1u
+#define OVERLAY_IS_VOLATILE 1u
 #define BIND_IS_RECURSIVE 1u
 #define BIND_IS_SOURCE_IN_ROOT 2u
 #define BIND_IS_IF_TARGET_MISSING 4u
@@ -130,7 +132,7 @@ static const char *const op_schema[OP_LIMIT] = {
     [OP_RETIRE] = "s",
     [OP_APP] = "s",
     [OP_END] = "",
-    [OP_OVERLAY] = "vsssu",
+    [OP_OVERLAY] = "vsssuu",
     [OP_BIND_ROOT] = "su",
     [OP_MAKE_DIRECTORY] = "su",
     [OP_SYMLINK] = "ss",

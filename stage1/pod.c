@@ -311,7 +311,7 @@ static int give_up_power(struct report *r) {
   prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   /* The caller's standard descriptors are the supervisor's business. */
   sys_close_range(0, 2);
-  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || limit_capabilities(1ull << CAP_KILL) < 0)
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || limit_capabilities(1ull << CAP_KILL, 1ull << CAP_KILL) < 0)
     return fail(r, errno, "give up capabilities", NULL);
   return 0;
 }

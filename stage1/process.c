@@ -11,21 +11,32 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "util.h"
 
-int limit_capabilities(uint64_t kept) {
+static struct rlimit file_limit;
+
+/* The caller is our parent, unless it is init: then systemd's default for services. */
+void remember_file_limit(void) {
+  struct rlimit parent = {1024, 0};
+  if (getrlimit(RLIMIT_NOFILE, &file_limit) < 0) return;
+  if (getppid() > 1) prlimit(getppid(), RLIMIT_NOFILE, NULL, &parent);
+  if (parent.rlim_cur < file_limit.rlim_cur) file_limit.rlim_cur = parent.rlim_cur;
+}
+
+int limit_capabilities(uint64_t kept, uint64_t used) {
   struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
   struct __user_cap_data_struct now[2], data[2];
   if (syscall(SYS_capget, &header, now) < 0) return -1;
   /* Inheritable stays empty: CVE-2022-29162 and its kin. */
   memset(data, 0, sizeof data);
   for (int i = 0; i < 2; i++) {
-    uint32_t mask = (uint32_t)(kept >> (32 * i));
-    data[i].permitted = data[i].effective = now[i].permitted & mask;
+    data[i].permitted = now[i].permitted & (uint32_t)(kept >> (32 * i));
+    data[i].effective = data[i].permitted & (uint32_t)(used >> (32 * i));
   }
   return (int)syscall(SYS_capset, &header, data);
 }
@@ -68,7 +79,8 @@ int process_restrict(const struct process *p, bool as_root, struct report *r) {
   if (set_groups(as_root ? &no_groups : &p->groups) < 0) return fail(r, errno, "set supplementary groups", NULL);
   if (syscall(SYS_setresgid, gid, gid, gid) < 0) return fail(r, errno, "set group", NULL);
   if (syscall(SYS_setresuid, uid, uid, uid) < 0) return fail(r, errno, "set user", NULL);
-  if (limit_capabilities(uid == 0 ? p->bounding : 0) < 0) return fail(r, errno, "limit capabilities", NULL);
+  uint64_t kept = uid == 0 ? p->bounding : 0;
+  if (limit_capabilities(kept, kept) < 0) return fail(r, errno, "limit capabilities", NULL);
   if (p->no_new_privileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
     return fail(r, errno, "forbid new privileges", NULL);
   return 0;
@@ -166,6 +178,7 @@ int process_execute(const struct process *p, const char *path, const struct fiel
   char **args = vector(argv), **env = vector(&p->environment);
   int err = ENOMEM;
   if (args != NULL && env != NULL) {
+    if (file_limit.rlim_max > 0) setrlimit(RLIMIT_NOFILE, &file_limit);
     execve(path, args, env);
     err = errno;
   }

@@ -15,8 +15,12 @@ struct process {
   struct field groups;
 };
 
-/* Leaves at most `kept` of the calling process's capabilities (bits by number) in every set. */
-int limit_capabilities(uint64_t kept);
+/* Leaves at most `kept` of the calling process's capabilities (bits by number), of them `used` effective. */
+int limit_capabilities(uint64_t kept, uint64_t used);
+
+/* rkt runs on Bun, which raises the soft limit of open files at its start. Notes what the caller had, for the
+ * programs to get it back. */
+void remember_file_limit(void);
 
 /* Default dispositions, empty mask: Bun, and many a shell, leave SIGPIPE ignored, and exec keeps that. */
 void reset_signals(void);

@@ -84,6 +84,8 @@ static void log_rotate(struct log *l) {
   text_add(&t, l->name);
   text_add(&t, ".1");
   close_fd(l->fd);
+  /* Not one rename over the other: ext4 takes that for an editor's save and writes the file to the disk at once. */
+  unlinkat(l->dir, old, 0);
   renameat(l->dir, l->name, l->dir, old);
   log_reopen(l);
 }

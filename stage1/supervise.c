@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -236,9 +237,13 @@ static int clone_pod(struct supervisor *s, const struct plan *plan, struct curso
   return 0;
 }
 
-/* What is left to do needs no capability: the files belong to uid 0, and so does PID 1. */
-static int give_up_power(struct report *r) {
-  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || limit_capabilities(0) < 0)
+/* What is left to do needs no capability (the files belong to uid 0, and so does PID 1) until the cgroup is removed:
+ * the root of that hierarchy is mode 0555. */
+#define AT_THE_END (1ull << CAP_DAC_OVERRIDE)
+
+static int give_up_power(const struct supervisor *s, struct report *r) {
+  uint64_t kept = s->cgroup != NULL ? AT_THE_END : 0;
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || limit_capabilities(kept, 0) < 0)
     return fail(r, errno, "give up capabilities", NULL);
   return 0;
 }
@@ -485,7 +490,7 @@ static void drain(struct supervisor *s) {
 static int finish(struct supervisor *s) {
   terminal_restore(&s->terminal);
   /* Empty by now. Where it is not (a process that `enter` brought in is being reaped), `rkt gc` removes it. */
-  if (s->cgroup != NULL) rmdir(s->cgroup);
+  if (s->cgroup != NULL && limit_capabilities(AT_THE_END, AT_THE_END) == 0) rmdir(s->cgroup);
   return s->failed ? s->status : 0;
 }
 
@@ -502,7 +507,7 @@ int supervise(const struct plan *plan, int lock) {
     print_report(s->command, NULL, &r);
     return STATUS_FAILED;
   }
-  if (clone_pod(s, plan, start, &r) < 0 || give_up_power(&r) < 0) {
+  if (clone_pod(s, plan, start, &r) < 0 || give_up_power(s, &r) < 0) {
     print_report(s->command, NULL, &r);
     if (s->pod <= 0) return STATUS_FAILED;
     give_up(s);

@@ -1,10 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // Real pods: what a program finds inside, how pods end. As root; skipped with a reason elsewhere.
 import { describe, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { randomUUID } from "node:crypto";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { cannotRunPods, outcome, TestPod } from "../../tests/payload/run-pod.ts";
+import { makePodCgroup } from "../cgroup/pod-cgroup.ts";
 
 const reason = cannotRunPods();
 if (reason !== undefined) console.warn(`stage1 pods: skipped: ${reason}`);
@@ -732,6 +743,32 @@ describe("enter", () => {
     await child.exited;
   });
 
+  podTest("gives the program a terminal of the app's", async () => {
+    using pod = new TestPod();
+    const child = pod.spawn(pod.plan([{ run: ["sleep"] }]));
+    let seen = "";
+    const entered = Bun.spawn(
+      await pod.enterWords(["/inspect", "tty", "--", "read"], { terminal: true }),
+      {
+        terminal: {
+          cols: 90,
+          rows: 20,
+          data: (_, data) => {
+            seen += Buffer.from(data).toString();
+          },
+        },
+      },
+    );
+    while (!seen.includes("columns=90")) await Bun.sleep(2);
+    expect(seen).toContain("0 tty\r\n1 tty\r\n2 tty\r\nname=/dev/pts/0 rows=20 columns=90\r\n");
+    entered.terminal?.write("typed\n\x04");
+    expect(await entered.exited).toBe(0);
+    expect(seen).toContain("typed\r\ntyped\r\n");
+    entered.terminal?.close();
+    child.kill("SIGKILL");
+    await child.exited;
+  });
+
   podTest("refuses a process that is not the pod's", async () => {
     using pod = new TestPod();
     const child = pod.spawn(pod.plan([{ run: ["sleep"] }]));
@@ -742,5 +779,29 @@ describe("enter", () => {
     );
     child.kill("SIGKILL");
     await child.exited;
+  });
+});
+
+describe("a cgroup", () => {
+  podTest("holds the pod and what enters it, and is removed", async () => {
+    using pod = new TestPod();
+    const cgroup = makePodCgroup(randomUUID(), (why) => console.warn(`cgroup: skipped: ${why}`));
+    if (cgroup === undefined) return;
+    const child = pod.spawn(
+      pod.plan([{ run: ["cat", "/proc/self/cgroup", "--", "sleep"] }], {
+        cgroup: cgroup.directory,
+      }),
+    );
+    const inside = await pod.enter(["/inspect", "cat", "/proc/self/cgroup"], {
+      cgroup: cgroup.directory,
+    });
+    // Its root is the pod's own: nothing of the host's hierarchy shows.
+    expect(inside.stdout).toContain("0::/\n");
+    expect(pod.read("logs/app")).toContain(" F 0::/\n");
+    const pids = readFileSync(join(cgroup.directory, "cgroup.procs"), "utf8").split("\n");
+    expect(pids).toContain((await pod.wait("pid")).trim());
+    child.kill("SIGTERM");
+    await child.exited;
+    expect(existsSync(cgroup.directory)).toBe(false);
   });
 });

@@ -179,28 +179,34 @@ export class TestPod implements Disposable {
     return await outcome(this.spawn(this.plan(apps, options)));
   }
 
-  /** Waits until every app executes, then enters one. */
-  async enter(
+  /** Waits until every app executes; then the words that enter one. */
+  async enterWords(
     argv: readonly string[],
-    options: { readonly index?: number; readonly cgroup?: string } = {},
-  ) {
-    const index = options.index ?? 0;
-    const app = this.#apps[index];
+    options: {
+      readonly index?: number;
+      readonly cgroup?: string;
+      readonly terminal?: boolean;
+    } = {},
+  ): Promise<string[]> {
+    const app = this.#apps[options.index ?? 0];
     if (app === undefined) throw new Error("no such app");
+    await this.wait("stage1/rootfs/rkt/supervisor-status");
     const plan = compileEnterPlan({
       commandName: "enter",
       app,
       podPid: Number(await this.wait("pid")),
       appPid: Number(await this.wait(`stage1/rootfs/rkt/pids/${app.runtime.name}`)),
       argv,
-      terminal: false,
+      terminal: options.terminal ?? false,
       insecure: SECURE,
       cgroup: options.cgroup,
     });
-    await this.wait("stage1/rootfs/rkt/supervisor-status");
-    return await outcome(
-      Bun.spawn(this.#shell(plan, "enter"), { stdin: "ignore", stdout: "pipe", stderr: "pipe" }),
-    );
+    return this.#shell(plan, "enter");
+  }
+
+  async enter(...args: Parameters<TestPod["enterWords"]>): Promise<Outcome> {
+    const words = await this.enterWords(...args);
+    return await outcome(Bun.spawn(words, { stdin: "ignore", stdout: "pipe", stderr: "pipe" }));
   }
 
   /** The content of a pod file ("" for the symbolic link `supervisor-status`), as soon as it is there. */

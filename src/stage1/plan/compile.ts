@@ -13,6 +13,7 @@ import {
   MOUNT_FLAGS,
   OPTION_FLAGS,
   type Op,
+  OVERLAY_FLAGS,
 } from "./opcodes.ts";
 import { type ResolvedMount, resolveMounts, volumeBind, volumeDirectories } from "./volumes.ts";
 import type { Plan } from "./wire.ts";
@@ -153,6 +154,9 @@ function root(app: PlanApp, restrictDevices: boolean): Op {
     sourceWork: rootfs.work,
     sourceTarget: appRootPath(app.runtime.name),
     attributes,
+    // A pod runs once and its upper layer goes with it. Without this the pod's end would wait until everything
+    // that is dirty on the data directory's file system is on the disk: measured 430 ms after a 400 MB download.
+    flags: OVERLAY_FLAGS.volatile,
   };
 }
 

@@ -11,6 +11,7 @@ import {
   OPCODES,
   OPTION_FLAGS,
   type Op,
+  OVERLAY_FLAGS,
 } from "./opcodes.ts";
 import type { Plan } from "./wire.ts";
 
@@ -35,6 +36,8 @@ function flagsOf(op: Op): Readonly<Record<string, number>> {
       return OPTION_FLAGS;
     case "bind":
       return BIND_FLAGS;
+    case "overlay":
+      return OVERLAY_FLAGS;
     case "mount":
       return MOUNT_FLAGS;
     case "directory":

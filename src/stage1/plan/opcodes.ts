@@ -25,6 +25,11 @@ export const MOUNT_FLAGS = {
   optional: 1,
 } as const;
 
+export const OVERLAY_FLAGS = {
+  /** The upper layer is not synchronised: else its end writes back the whole file system below it. */
+  volatile: 1,
+} as const;
+
 export const BIND_FLAGS = {
   recursive: 1,
   /** The source is a path inside the app's root (after the mounts so far). */
@@ -95,6 +100,7 @@ export const OPCODES = {
       sourceWork: "string",
       sourceTarget: "string",
       attributes: "u32",
+      flags: "u32",
     },
   },
   bindRoot: { code: 12, fields: { sourcePath: "string", attributes: "u32" } },
@@ -202,6 +208,7 @@ export function opcodesHeader(): string {
   const sets = {
     OPTION: OPTION_FLAGS,
     MOUNT: MOUNT_FLAGS,
+    OVERLAY: OVERLAY_FLAGS,
     BIND: BIND_FLAGS,
     DIRECTORY: DIRECTORY_FLAGS,
     ENTER: ENTER_FLAGS,
