@@ -54,7 +54,8 @@ quickstart: deps
 	@scripts/quickstart
 
 test: deps
-	@$(MAKE) --no-print-directory dist/rkt
+	@$(MAKE) --no-print-directory all
+	@$(MAKE) -s -C stage1 payload
 	@$(BUN) scripts/test.ts $(ONLY)
 
 ok: lint types unused unit

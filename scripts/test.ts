@@ -152,7 +152,7 @@ async function runSuite(suite: Suite): Promise<Count> {
 
 /** What a person needs of a failed suite's output: all of a check's, the failing tests of a runner's. */
 function failureText(suite: Suite, output: string): string {
-  const lines = output.split("\n").filter((line) => !line.startsWith("(pass)"));
+  const lines = output.split("\n").filter((line) => !/^\((?:pass|skip)\)/.test(line));
   const shown = lines.length > 300 ? ["...", ...lines.slice(-300)] : lines;
   return [`  $ ${suite.command.join(" ")}`, ...shown].join("\n  ");
 }
