@@ -322,10 +322,9 @@ static void read_channel(struct supervisor *s, struct supervised *a) {
         break;
       case MESSAGE_FAILED:
         a->failed = true;
+        terminal_restore(&s->terminal);
         print_report(s->command, s->count > 1 ? a->name : NULL, &m.report);
-        if (!a->started) {
-          if (!s->going) give_up(s);
-        }
+        if (!a->started && !s->going) give_up(s);
         break;
       case MESSAGE_TERMINAL:
         a->out.fd = fcntl(m.fd, F_DUPFD_CLOEXEC, 3);
