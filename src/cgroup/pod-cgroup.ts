@@ -57,12 +57,18 @@ export function podCgroup(
 
 /**
  * Makes the pod's cgroup and returns it; undefined when the hierarchy is absent or not ours to write, in which case
- * `explain` gets the reason. The caller writes `subcgroup` into the pod directory before it starts stage1, which
- * removes the cgroup when the pod has ended.
+ * `explain` gets the reason. `note` gets `subcgroup` before anything is made: the caller writes it into the pod
+ * directory, so that gc finds the cgroup whatever happens. stage1 removes it when the pod has ended.
  */
 export function makePodCgroup(
   uuid: string,
-  explain: (reason: string) => void,
+  {
+    explain,
+    note,
+  }: {
+    readonly explain: (reason: string) => void;
+    readonly note: (subcgroup: string) => void;
+  },
 ): PodCgroup | undefined {
   const cgroup = podCgroup(uuid, {
     mountinfo: readFileSync("/proc/self/mountinfo", "utf8"),
@@ -72,6 +78,7 @@ export function makePodCgroup(
     explain("there is no cgroup2 hierarchy: the pod runs without a cgroup of its own");
     return undefined;
   }
+  note(cgroup.subcgroup);
   try {
     mkdirSync(cgroup.directory, { mode: 0o755 });
   } catch (error) {
@@ -82,6 +89,12 @@ export function makePodCgroup(
     }
   }
   return cgroup;
+}
+
+/** The directory of a running pod's cgroup, by its `subcgroup` file; undefined where it cannot be seen. */
+export function cgroupDirectory(subcgroup: string): string | undefined {
+  const mount = findCgroup2Mount(readFileSync("/proc/self/mountinfo", "utf8"));
+  return mount === undefined ? undefined : join(mount, subcgroup);
 }
 
 /**

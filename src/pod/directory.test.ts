@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { deletePod } from "./delete.ts";
 import {
   createPod,
   ensurePodDirectories,
@@ -67,18 +66,6 @@ describe("a pod's life", () => {
     const prepared = preparedPod();
     markGarbage(dataDir, prepared);
     expect(markGarbage(dataDir, prepared)).toBeUndefined();
-  });
-
-  test("a pod in garbage is deleted with all that it holds, once", () => {
-    const marked = markGarbage(dataDir, preparedPod()) as PodRef;
-    mkdirSync(join(marked.path, "overlay", "x"), { recursive: true });
-    deletePod(marked);
-    deletePod(marked);
-    expect(readdirSync(podsDirectory(dataDir, "garbage"))).toEqual([]);
-  });
-
-  test("a pod that is not garbage is never deleted", () => {
-    expect(() => deletePod(preparedPod())).toThrow("cannot be deleted while it is prepared");
   });
 });
 

@@ -31,6 +31,8 @@ export const POD_FILES = {
   stage1Etc: "stage1/rootfs/etc",
   stage2: "stage1/rootfs/opt/stage2",
   status: "stage1/rootfs/rkt/status",
+  /** Host PIDs of the apps' main processes, one file each. */
+  pids: "stage1/rootfs/rkt/pids",
   supervisorStatus: "stage1/rootfs/rkt/supervisor-status",
   logs: "logs",
 } as const;
@@ -100,6 +102,11 @@ export function readPodProcesses(pod: PodRef): PodProcesses {
     init: readNumber(join(pod.path, POD_FILES.pid)),
     supervisor: readNumber(join(pod.path, POD_FILES.ppid)),
   };
+}
+
+/** The pod's place in the cgroup2 hierarchy, without its first slash; absent without a cgroup. */
+export function readSubcgroup(pod: PodRef): string | undefined {
+  return absent(() => readFileSync(join(pod.path, POD_FILES.subcgroup), "utf8"))?.trim();
 }
 
 /** All apps run (and have said so, when they notify). */

@@ -5,9 +5,9 @@ import { statSync } from "node:fs";
 import { formatDuration } from "../lib/duration.ts";
 import { isErrno } from "../lib/errors.ts";
 import type { Reporter } from "../lib/reporter.ts";
-import { deletePod } from "../pod/delete.ts";
 import { findPod, listPods, markGarbage, type PodRef } from "../pod/directory.ts";
 import type { PodState } from "../pod/state.ts";
+import { deletePod } from "./delete-pod.ts";
 import { Stage0Error } from "./errors.ts";
 
 export interface GcOptions {

@@ -24,7 +24,6 @@ import {
   serializePodManifest,
 } from "../appc/index.ts";
 import { type FetchContext, findImage } from "../fetch/index.ts";
-import { deletePod } from "../pod/delete.ts";
 import { createPod, ensurePodDirectories, type LockedPod, markGarbage } from "../pod/directory.ts";
 import { PodError } from "../pod/errors.ts";
 import {
@@ -36,6 +35,7 @@ import {
 import { POD_FILES } from "../pod/read.ts";
 import { BUILTIN_STAGE1_MANIFEST } from "../stage1/manifest.ts";
 import { lockFile } from "../sys/lock.ts";
+import { deletePod } from "./delete-pod.ts";
 
 export interface AppRequest {
   /** As on the command line: hash, name, URL or path. */

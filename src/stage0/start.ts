@@ -3,7 +3,8 @@
 // so that the plan is pure and the C program looks nothing up. `run` and `run-prepared` share all of it.
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { PodManifest } from "../appc/index.ts";
+import type { ImageManifest, PodManifest } from "../appc/index.ts";
+import { makePodCgroup } from "../cgroup/pod-cgroup.ts";
 import type { InsecureOptions } from "../lib/insecure-options.ts";
 import type { Reporter } from "../lib/reporter.ts";
 import {
@@ -76,13 +77,23 @@ export function planPod(pod: PodToStart, options: StartOptions, context: StartCo
     insecure: options.insecure,
     logPrefix: options.logPrefix,
     files,
-    cgroup: undefined,
+    cgroup: makeCgroup(pod, context.report),
   });
   for (const warning of plan.warnings) context.report.line("", `warning: ${warning}`);
   return plan;
 }
 
-function planApp(
+/** Makes the pod's cgroup and notes where it is, so that gc finds it whatever happens. */
+function makeCgroup(pod: PodToStart, report: Reporter): string | undefined {
+  return makePodCgroup(pod.uuid, {
+    explain: (reason) => report.debug("", reason),
+    note: (subcgroup) =>
+      writeFileSync(join(pod.path, POD_FILES.subcgroup), subcgroup, { mode: 0o640 }),
+  })?.directory;
+}
+
+/** What the plan needs of one app, with users and programs looked up in its image. */
+export function planApp(
   pod: PodToStart,
   { name, app, image }: Omit<PreparedApp, "key">,
   index: number,
@@ -102,12 +113,17 @@ function planApp(
     runtime,
     app,
     rootfs,
-    ids: resolveIds(app, imageRoot),
+    ids: resolveIds(app, imageRoot, { groupMayBeUser: isFromDocker(image) }),
     command: command(app.exec),
     preStart: handler("pre-start"),
     postStop: handler("post-stop"),
     environment,
   };
+}
+
+/** Docker images name a user and no group: rkt then took the user's number (rkt-runtime §7.6). */
+function isFromDocker(image: ImageManifest): boolean {
+  return image.annotations.some(({ name }) => name === "appc.io/docker/repository");
 }
 
 /** The app's root for the plan, and the absolute directory that holds the image's own files. */

@@ -785,7 +785,10 @@ describe("enter", () => {
 describe("a cgroup", () => {
   podTest("holds the pod and what enters it, and is removed", async () => {
     using pod = new TestPod();
-    const cgroup = makePodCgroup(randomUUID(), (why) => console.warn(`cgroup: skipped: ${why}`));
+    const cgroup = makePodCgroup(randomUUID(), {
+      explain: (why) => console.warn(`cgroup: skipped: ${why}`),
+      note: () => undefined,
+    });
     if (cgroup === undefined) return;
     const child = pod.spawn(
       pod.plan([{ run: ["cat", "/proc/self/cgroup", "--", "sleep"] }], {

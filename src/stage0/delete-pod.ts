@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Removing a pod (rkt-runtime §15): nothing of it is deleted while anything is mounted inside, because
 // a volume of the host may be what is mounted.
-import { readFileSync, realpathSync, rmdirSync, rmSync } from "node:fs";
+import { realpathSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { removePodCgroup } from "../cgroup/pod-cgroup.ts";
 import { isErrno } from "../lib/errors.ts";
+import type { PodRef } from "../pod/directory.ts";
+import { PodError } from "../pod/errors.ts";
+import { readSubcgroup } from "../pod/read.ts";
 import { type Lock, tryLockDirectory } from "../sys/lock.ts";
 import { mountPointsBelow, unmount } from "../sys/mounts.ts";
-import type { PodRef } from "./directory.ts";
-import { PodError } from "./errors.ts";
-import { POD_FILES } from "./read.ts";
 
 /**
  * Deletes a pod that lies in a garbage folder. Throws POD_BUSY when another process deletes it or keeps
@@ -44,20 +45,8 @@ export function deletePod(pod: PodRef): void {
 
 /** Removes the pod's cgroup, which stage1 removes itself unless it was killed. */
 function removeCgroup(pod: PodRef): void {
-  let path: string;
-  try {
-    path = readFileSync(join(pod.path, POD_FILES.subcgroup), "utf8").trim();
-  } catch (error) {
-    if (isErrno(error, "ENOENT")) return;
-    throw error;
-  }
-  for (const root of ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"]) {
-    // Only our own naming is ever removed, whatever the file says.
-    if (!/machine-rkt[^/]*\.scope$/.test(path) || path.includes("..")) return;
-    try {
-      rmdirSync(join(root, path));
-    } catch (error) {
-      if (!isErrno(error, "ENOENT", "EROFS", "ENOTDIR", "EBUSY", "EPERM", "EACCES")) throw error;
-    }
+  const subcgroup = readSubcgroup(pod);
+  if (subcgroup !== undefined && !removePodCgroup(subcgroup)) {
+    throw new PodError("POD_BUSY", `pod "${pod.uuid}" still has processes in its cgroup`);
   }
 }
