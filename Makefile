@@ -72,7 +72,7 @@ unused: | $(BUN)
 	$(BUN) node_modules/knip/bin/knip.js
 
 unit: | $(BUN)
-	$(BUN) test ./src ./scripts ./tests/support
+	$(BUN) test --timeout=60000 ./src ./scripts ./tests/support
 
 bench: deps
 	@scripts/install-deps bench/debian-packages.txt --debian-only

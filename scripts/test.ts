@@ -39,7 +39,7 @@ const LANES: readonly (readonly Suite[])[] = [
     { name: "unused", command: ["make", "-s", "unused"], counts: "check" },
     {
       name: "unit",
-      command: bunTest("unit", "./src", "./tests/support", "./scripts"),
+      command: bunTest("unit", "--timeout=60000", "./src", "./tests/support", "./scripts"),
       counts: "bun",
     },
     {

@@ -33,7 +33,7 @@ function openWay(rkt: Rkt): void {
 }
 
 function as(group: number): { under: readonly string[] } {
-  return { under: ["setpriv", "--reuid=65534", "--regid=65534", `--groups=${group}`] };
+  return { under: ["setpriv", `--reuid=${group}`, "--regid=65534", `--groups=${group}`] };
 }
 
 test("a member of the group rkt may fetch and list, but not run", async () => {
