@@ -25,6 +25,7 @@ export class HashWriter {
   readonly #hashes: Hashes;
   readonly #pending: { readonly done: Promise<void>; readonly size: number }[] = [];
   #pendingSize = 0;
+  #written: Promise<void> = Promise.resolve();
   #position: number;
 
   /** Appends at `position`; what comes before must have been hashed (`hashExisting`). */
@@ -45,7 +46,11 @@ export class HashWriter {
 
   /** Takes a chunk; it must not change before the promise of the call after the next is settled. */
   async write(chunk: Uint8Array): Promise<void> {
-    const done = writeAll(this.#fd, chunk, this.#position);
+    // One after the other: the size of the file is how far a later download may continue it, so a process that
+    // dies must not leave a hole.
+    const position = this.#position;
+    const done = this.#written.then(() => writeAll(this.#fd, chunk, position));
+    this.#written = done;
     // Looked at later: until then its failure must not count as nobody's.
     done.catch(() => undefined);
     this.#pending.push({ done, size: chunk.length });

@@ -6,6 +6,7 @@ import { basename, join } from "node:path";
 import type { ImageKey } from "../appc/index.ts";
 import { isErrno } from "../lib/errors.ts";
 import { tryLockFd } from "../sys/lock.ts";
+import { removeFile } from "../sys/remove-file.ts";
 import { tryLockKey } from "./key-lock.ts";
 import { asKey, keyedPath, listKeyedFiles, readNames } from "./keys.ts";
 import type { StorePaths } from "./layout.ts";
@@ -58,7 +59,7 @@ function removeUnlocked(path: string): boolean {
   }
   try {
     if (!tryLockFd(fd, "exclusive")) return false;
-    rmSync(path, { force: true });
+    removeFile(path);
     return true;
   } finally {
     closeSync(fd);
@@ -76,7 +77,7 @@ function* staleImageFiles(paths: StorePaths): Iterable<string> {
       using lock = tryLockKey(paths.imageLocks, key, "exclusive");
       // An import may have come to its end since; then the blob is there now.
       if (lock === undefined || (!isTemporary && exists(keyedPath(paths.blobs, key)))) continue;
-      rmSync(path, { force: true });
+      removeFile(path);
       yield path;
     }
   }

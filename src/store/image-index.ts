@@ -5,11 +5,12 @@
 // works when only the group may write. Every opener holds a shared flock on cas, a rebuild an exclusive one.
 import { Database, SQLiteError } from "bun:sqlite";
 import { randomBytes } from "node:crypto";
-import { closeSync, fsyncSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
+import { closeSync, fsyncSync, readdirSync, renameSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import type { ImageID, ImageKey } from "../appc/index.ts";
 import { fsyncDir } from "../sys/durable.ts";
 import { type Lock, lockDirectory } from "../sys/lock.ts";
+import { removeFile } from "../sys/remove-file.ts";
 import { StoreError } from "./errors.ts";
 import type { ImageVerification } from "./image-record.ts";
 import { parseVerification } from "./image-record.ts";
@@ -274,7 +275,7 @@ function openDatabase(path: string): Database | undefined {
 function writeDatabase(path: string, rows: Iterable<ImageRow>): void {
   // What a rebuild that died has left: this is under the exclusive lock.
   for (const name of readdirSync(dirname(path))) {
-    if (name.startsWith(`${basename(path)}.`)) rmSync(join(dirname(path), name), { force: true });
+    if (name.startsWith(`${basename(path)}.`)) removeFile(join(dirname(path), name));
   }
   const temporary = `${path}.${randomBytes(6).toString("hex")}.tmp`;
   const fd = createSharedFile(temporary);
@@ -291,11 +292,11 @@ function writeDatabase(path: string, rows: Iterable<ImageRow>): void {
     }
     fsyncSync(fd);
     // A journal belongs to the file that goes: SQLite would play it back into the new one.
-    rmSync(`${path}-journal`, { force: true });
+    removeFile(`${path}-journal`);
     renameSync(temporary, path);
     fsyncDir(dirname(path));
   } catch (error) {
-    rmSync(temporary, { force: true });
+    removeFile(temporary);
     throw error;
   } finally {
     closeSync(fd);
@@ -348,10 +349,14 @@ function isDamaged(error: unknown): boolean {
 
 function explain(error: unknown, action: string): unknown {
   if (!(error instanceof SQLiteError)) return error;
+  // SQLite does not say why it cannot open a file; for root it is hardly the permissions.
   const denied = error.code === "SQLITE_READONLY" || error.code === "SQLITE_CANTOPEN";
   return new StoreError("INDEX_FAILED", `cannot ${action} the image index`, {
     cause: error,
-    remedy: denied ? "run as root or as a member of the group rkt" : undefined,
+    remedy:
+      denied && process.geteuid?.() !== 0
+        ? "run as root or as a member of the group rkt"
+        : undefined,
     details: { code: error.code },
   });
 }

@@ -13,7 +13,6 @@ import {
   lstatSync,
   readSync,
   renameSync,
-  rmSync,
   writeSync,
 } from "node:fs";
 import { dirname } from "node:path";
@@ -26,6 +25,7 @@ import {
 } from "../appc/index.ts";
 import { isErrno } from "../lib/errors.ts";
 import { quote } from "../lib/text.ts";
+import { removeFile } from "../sys/remove-file.ts";
 import { validateArchive } from "../tar/aci.ts";
 import { decompress, detectCompression, SNIFF_LENGTH } from "../tar/compression.ts";
 import {
@@ -53,6 +53,11 @@ export interface ImportedImage {
 export interface ImportOptions {
   readonly latest: boolean;
   readonly now: Date;
+  /**
+   * Asked when the manifest is known and nothing is in the store yet: throws to refuse the image, or returns
+   * it, perhaps verified again for the name that it turned out to have.
+   */
+  readonly accept: (manifest: ImageManifest) => VerifiedImage | Promise<VerifiedImage>;
   /** Writes the index row; called under the image's lock, after the blob is in place. */
   readonly onStored: (image: ImportedImage) => void;
 }
@@ -67,7 +72,7 @@ export async function importImage(
   options: ImportOptions,
 ): Promise<ImportedImage> {
   assertVerified(image);
-  const { raw, verification } = image;
+  const { raw } = image;
   const compression = detectCompression(head(raw.fd));
   if (compression === "text" || compression === "unknown") {
     throw new StoreError("IMAGE_INVALID", "error: unknown image filetype", {
@@ -77,7 +82,8 @@ export async function importImage(
   if (compression === "tar") {
     const digest = (await raw.hash("sha512")).copy().digest("hex");
     const file = { fd: raw.fd, path: ownPath(raw) };
-    return store(paths, { file, ...keyOfDigest(digest), verification }, options);
+    const checked = await checkCandidate(image, file.fd, options);
+    return store(paths, { file, ...keyOfDigest(digest), ...checked }, options);
   }
   using temporary = createTemporary(paths.casTmp);
   const hash = createHash("sha512");
@@ -88,8 +94,9 @@ export async function importImage(
   const maxBytes = Math.max(MIN_UNPACKED, raw.size * MAX_RATIO);
   await decompress(raw.fd, compression, sink, { maxBytes });
   const digest = hash.digest("hex");
-  const imported = store(paths, { file: temporary, ...keyOfDigest(digest), verification }, options);
-  rmSync(ownPath(raw), { force: true });
+  const checked = await checkCandidate(image, temporary.fd, options);
+  const imported = store(paths, { file: temporary, ...keyOfDigest(digest), ...checked }, options);
+  removeFile(ownPath(raw));
   return imported;
 }
 
@@ -124,7 +131,22 @@ function ownPath(raw: RawImage): string {
   return raw.path;
 }
 
+/** Whether the archive, its manifest and the caller agree to these bytes becoming an image. */
+async function checkCandidate(
+  image: VerifiedImage,
+  fd: number,
+  { accept }: ImportOptions,
+): Promise<Pick<Candidate, "manifest" | "verification">> {
+  const manifest = checkArchive(fd);
+  const accepted = await accept(manifest);
+  assertVerified(accepted);
+  if (accepted.raw !== image.raw)
+    throw new Error("another image than the one imported was accepted");
+  return { manifest, verification: accepted.verification };
+}
+
 interface Candidate {
+  readonly manifest: ImageManifest;
   readonly file: { readonly fd: number; readonly path: string };
   readonly key: ImageKey;
   readonly id: ImageID;
@@ -133,8 +155,7 @@ interface Candidate {
 
 /** Synchronous from the lock on: see lockKey. */
 function store(paths: StorePaths, candidate: Candidate, options: ImportOptions): ImportedImage {
-  const { file, key, id } = candidate;
-  const manifest = checkArchive(file.fd);
+  const { file, key, id, manifest } = candidate;
   fchmodSync(file.fd, 0o660);
   const targets = {
     blob: keyedPath(paths.blobs, key),
@@ -158,8 +179,8 @@ function store(paths: StorePaths, candidate: Candidate, options: ImportOptions):
   } catch (error) {
     // Parts of a new image are of no use to anybody; those of one that was there before are still good.
     if (lstatSync(targets.blob, { throwIfNoEntry: false }) === undefined) {
-      rmSync(targets.record, { force: true });
-      rmSync(targets.manifest, { force: true });
+      removeFile(targets.record);
+      removeFile(targets.manifest);
     }
     throw error;
   }
@@ -204,7 +225,7 @@ export function writeShared(path: string, text: string): void {
   } catch (error) {
     if (!isErrno(error, "EEXIST")) throw error;
     // Left by a writer that died: the lock is ours.
-    rmSync(temporary);
+    removeFile(temporary);
     fd = createSharedFile(temporary);
   }
   try {
@@ -213,7 +234,7 @@ export function writeShared(path: string, text: string): void {
     fsyncSync(fd);
     renameSync(temporary, path);
   } catch (error) {
-    rmSync(temporary, { force: true });
+    removeFile(temporary);
     throw error;
   } finally {
     closeSync(fd);

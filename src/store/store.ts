@@ -10,7 +10,6 @@ import {
   mkdirSync,
   openSync,
   readFileSync,
-  rmSync,
   statSync,
   unlinkSync,
   writeFileSync,
@@ -34,6 +33,7 @@ import { RENAME_NOREPLACE, renameAt2 } from "../sys/at.ts";
 import { AT_FDCWD } from "../sys/constants.ts";
 import { fsyncDir } from "../sys/durable.ts";
 import { type Lock, type LockKind, lockFile } from "../sys/lock.ts";
+import { removeFile } from "../sys/remove-file.ts";
 import type { VerifiedImage } from "../trust/verified-image.ts";
 import { type BlobIdentity, blobIdentity, checkDigest, hashFile, openBlobFile } from "./blob.ts";
 import { StoreError } from "./errors.ts";
@@ -129,7 +129,11 @@ export class Store implements Disposable {
    */
   async importImage(
     image: VerifiedImage,
-    options: { readonly latest: boolean },
+    options: {
+      readonly latest: boolean;
+      /** Refuses the image by throwing, once its manifest is known and before it is in the store. */
+      readonly accept?: (manifest: ImageManifest) => VerifiedImage | Promise<VerifiedImage>;
+    },
   ): Promise<ImageRecord> {
     const { importImage } = await import("./import-image.ts");
     const now = new Date();
@@ -138,6 +142,7 @@ export class Store implements Disposable {
       await importImage(this.paths, image, {
         latest: options.latest,
         now,
+        accept: options.accept ?? (() => image),
         onStored: ({ key, manifest, record, blob }) => {
           row = {
             key,
@@ -267,7 +272,7 @@ export class Store implements Disposable {
       const failures: unknown[] = [];
       for (const root of [this.paths.manifests, this.paths.records]) {
         try {
-          rmSync(keyedPath(root, key), { force: true });
+          removeFile(keyedPath(root, key));
         } catch (error) {
           failures.push(error);
         }
@@ -324,7 +329,7 @@ export class Store implements Disposable {
         options.overwrite ? 0 : RENAME_NOREPLACE,
       );
     } catch (error) {
-      rmSync(temporary, { force: true });
+      removeFile(temporary);
       if (isErrno(error, "EEXIST")) throw exists_();
       if (error instanceof StoreError) throw error;
       throw new StoreError("EXPORT_FAILED", `cannot export the image to ${quote(path)}`, {
