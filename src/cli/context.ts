@@ -144,7 +144,6 @@ export function makeContext(host: Host, globals: Globals, commandName: string): 
         ...(await networkContext()),
         store: await store(),
         keystore: await keystore(),
-        keystoreDirs: directories,
         trustKeysFromHttps: globals.trustKeysFromHttps,
         // Any other word means `new` (rkt-cli §2.1).
         pullPolicy: pullPolicy === "never" || pullPolicy === "update" ? pullPolicy : "new",

@@ -4,7 +4,7 @@ import type { Config } from "../config/index.ts";
 import type { InsecureOptions } from "../lib/insecure-options.ts";
 import type { Reporter } from "../lib/reporter.ts";
 import type { Store } from "../store/index.ts";
-import type { Keystore, KeystoreDirs } from "../trust/index.ts";
+import type { Keystore } from "../trust/index.ts";
 import type { HttpTimeouts } from "./http.ts";
 import type { Environment } from "./proxy.ts";
 
@@ -39,8 +39,6 @@ export interface FetchContext extends NetworkContext {
   readonly store: Store;
   /** Undefined with --insecure-options=image: nothing is verified. */
   readonly keystore: Keystore | undefined;
-  /** Where `keystore` looks: an image that has no name yet may be signed with any key in there. */
-  readonly keystoreDirs: KeystoreDirs;
   readonly trustKeysFromHttps: boolean;
   readonly pullPolicy: PullPolicy;
   /** Whether dependencies are fetched too; stage1 images have none. */

@@ -29,5 +29,6 @@ export async function fetchFile(
     limit: context.maxImageSize ?? DEFAULT_LIMIT,
   });
   const verified = await verifyRaw(copy.raw, signature, { verifier, context });
-  return await importChecked(verified, { latest: false, expected: undefined }, context);
+  const checks = { latest: false, expected: undefined, signature, verifier };
+  return await importChecked(verified, checks, context);
 }

@@ -61,6 +61,7 @@ describe("an image by URL", () => {
     expect(world.store.verification(image)).toMatchObject({
       kind: "openpgp",
       fingerprint: key.fingerprint,
+      prefix: "example.com/app",
     });
     expect(world.report.lines).toEqual([
       `image: remote fetching from URL "${URL_}"`,
@@ -93,7 +94,7 @@ describe("an image by URL", () => {
     world.web.serve(URL_, bytes);
     world.web.serve(ASC, await signed(bytes, stranger));
     const error = await fetchError();
-    expect(error.message).toContain('the key is not trusted for "example.com/app"');
+    expect(error.message).toContain('none of the keys trusted for "example.com/app" made it');
     expect(error.code).toBe("KEY_UNTRUSTED");
     expect(world.store.listImages()).toEqual([]);
     expect(world.leftovers()).toEqual([]);
@@ -462,7 +463,8 @@ describe("an image by URL", () => {
     bytes = Buffer.from("hello, I am not a tar");
     await serveSigned();
     expect((await fetchError()).code).toBe("IMAGE_INVALID");
-    expect(world.report.lines.at(-1)).toStartWith("image: signature verified:");
+    world.web.serve(ASC, await signed(Buffer.from("other bytes")));
+    expect((await fetchError()).code).toBe("SIGNATURE_INVALID");
     expect(world.leftovers()).toEqual([]);
   });
 
@@ -554,7 +556,7 @@ describe("an image by URL", () => {
        const [data, etc] = process.argv.slice(2);
        const dirs = { systemConfig: etc, localConfig: etc };
        const key = await fetchImage(${JSON.stringify(URL_)}, {
-         store: openStore(data), keystore: openKeystore(dirs), keystoreDirs: dirs,
+         store: openStore(data), keystore: openKeystore(dirs),
          config: loadConfig({ system: etc, local: etc }), insecure: SECURE, trustKeysFromHttps: false,
          pullPolicy: "update", dependencies: true, version: "1", report: silentReporter,
        });

@@ -83,7 +83,8 @@ async function fetchLocked(locked: Locked, context: FetchContext): Promise<Image
   // From here on a failure means that these bytes are of no use: they must not be resumed from.
   file.keep = false;
   const verified = await verifyRaw(download.raw, signature, { verifier, context });
-  const key = await importChecked(verified, source, context);
+  const { latest, expected } = source;
+  const key = await importChecked(verified, { latest, expected, signature, verifier }, context);
   store.putRemote({
     url: source.url,
     signatureUrl: source.signature.kind === "url" ? source.signature.url : "",

@@ -345,7 +345,6 @@ export async function openWorld(): Promise<World> {
     context: (changes = {}) => ({
       store: stored.store,
       keystore,
-      keystoreDirs: { systemConfig: system, localConfig: local },
       config,
       insecure: SECURE,
       trustKeysFromHttps: false,

@@ -6,6 +6,7 @@ import { quote, stripControl } from "../lib/text.ts";
 import {
   acceptUnverified,
   checkSigner,
+  type Keystore,
   type RawImage,
   type Signature,
   signerHint,
@@ -14,7 +15,6 @@ import {
   type VerifiedImage,
   verifyImage,
 } from "../trust/index.ts";
-import { ANY_NAME, checkSignerOfName, keysForAnyName } from "./any-name-keys.ts";
 import type { FetchContext } from "./context.ts";
 import { FetchError } from "./errors.ts";
 
@@ -24,22 +24,29 @@ export interface Expected {
   readonly labels: Labels;
 }
 
-/** How images of one fetch are verified: with which keys, for which name. */
+/**
+ * How images of one fetch are verified. A file or a URL has no name yet (`named` is false): the name is in the
+ * manifest, which is not read before a signature over it has been checked. So any trusted key may have signed
+ * it at first; once the name is known, the key must be one that is trusted for it.
+ */
 export type Verifier =
   | { readonly kind: "skip" }
-  | { readonly kind: "check"; readonly keys: TrustedKeys; readonly prefix: string };
+  | {
+      readonly kind: "check";
+      readonly keystore: Keystore;
+      readonly keys: TrustedKeys;
+      readonly prefix: string;
+      readonly named: boolean;
+    };
 
-/** `name` is undefined for a file or a URL: who may sign is then decided when the manifest is read. */
 export async function makeVerifier(
   name: string | undefined,
-  { keystore, keystoreDirs }: FetchContext,
+  { keystore }: FetchContext,
 ): Promise<Verifier> {
   if (keystore === undefined) return { kind: "skip" };
-  const keys =
-    name === undefined
-      ? await keysForAnyName(keystore, keystoreDirs)
-      : await keystore.keysFor(name);
-  return { kind: "check", keys, prefix: name ?? ANY_NAME };
+  const named = name !== undefined;
+  const keys = named ? await keystore.keysFor(name) : await keystore.keysForAnyName();
+  return { kind: "check", keystore, keys, prefix: keys.prefix, named };
 }
 
 /** Refuses a signature by nobody we trust, before anything is downloaded for it. */
@@ -49,22 +56,17 @@ export function requireSigner(
   context: FetchContext,
 ): void {
   if (verifier.kind === "skip") return;
-  hinting(context, () => checkSigner(signature, verifier.keys, verifier.prefix));
-}
-
-function hinting<T>(context: FetchContext, work: () => T): T {
   try {
-    return work();
+    checkSigner(signature, verifier.keys, verifier.prefix);
   } catch (error) {
-    printHint(error, context);
+    printHint(error, verifier, context);
     throw error;
   }
 }
 
-function printHint(error: unknown, { report }: FetchContext): void {
+function printHint(error: unknown, verifier: Verifier, { report }: FetchContext): void {
   if (!(error instanceof TrustError) || error.code !== "KEY_UNTRUSTED") return;
-  const prefix = error.details?.["prefix"];
-  const name = typeof prefix === "string" && prefix !== ANY_NAME ? prefix : "PREFIX";
+  const name = verifier.kind === "check" && verifier.named ? verifier.prefix : "PREFIX";
   for (const line of signerHint(name)) report.line("image", line);
 }
 
@@ -77,50 +79,52 @@ export async function verifyRaw(
   if (verifier.kind === "skip") return acceptUnverified(raw, "--insecure-options=image");
   if (signature === undefined)
     throw new Error("an image without its signature reached verification");
-  const { keys, prefix } = verifier;
+  const { keys, prefix, named } = verifier;
   try {
     const verified = await verifyImage({ raw, signature, keys, prefix });
-    if (verified.verification.kind === "openpgp") {
-      const lines = verified.verification.identities.map((id) => `\n  ${stripControl(id)}`);
-      context.report.line("image", `signature verified:${lines.join("")}`);
-    }
+    if (named) reportSigners(verified, context);
     return verified;
   } catch (error) {
-    printHint(error, context);
+    printHint(error, verifier, context);
     throw error;
   }
 }
 
+function reportSigners({ verification }: VerifiedImage, { report }: FetchContext): void {
+  if (verification.kind !== "openpgp") return;
+  const lines = verification.identities.map((id) => `\n  ${stripControl(id)}`);
+  report.line("image", `signature verified:${lines.join("")}`);
+}
+
 /**
- * Imports an image that is what was expected. An image that is not leaves nothing in the store: it must not
- * be found there by the name that it claims.
+ * Imports an image that is what was expected. One that is not never enters the store: it must not be found
+ * there by the name that it claims.
  */
 export async function importChecked(
   image: VerifiedImage,
-  options: { readonly latest: boolean; readonly expected: Expected | undefined },
+  {
+    latest,
+    expected,
+    signature,
+    verifier,
+  }: {
+    readonly latest: boolean;
+    readonly expected: Expected | undefined;
+    readonly signature: Signature | undefined;
+    readonly verifier: Verifier;
+  },
   context: FetchContext,
 ): Promise<ImageKey> {
-  const { expected, latest } = options;
-  const { store } = context;
-  let asked = false;
-  const accept = async (manifest: ImageManifest): Promise<void> => {
-    asked = true;
+  const accept = async (manifest: ImageManifest): Promise<VerifiedImage> => {
     if (expected !== undefined) checkManifest(manifest, expected);
-    else if (context.keystore !== undefined) {
-      await checkSignerOfName(context.keystore, manifest.name, image.verification);
-    }
+    if (verifier.kind === "skip" || verifier.named) return image;
+    if (signature === undefined) throw new Error("a signed image lost its signature");
+    // The same signature again, now only with the keys that are trusted for this name.
+    const keys = await verifier.keystore.keysFor(manifest.name);
+    const named: Verifier = { ...verifier, keys, prefix: manifest.name, named: true };
+    return await verifyRaw(image.raw, signature, { verifier: named, context });
   };
-  const checked = { latest, accept };
-  const { key } = await store.importImage(image, checked);
-  // A store that does not ask on the way is asked afterwards.
-  if (!asked) {
-    try {
-      await accept(store.manifest(key));
-    } catch (error) {
-      store.removeImage(key);
-      throw error;
-    }
-  }
+  const { key } = await context.store.importImage(image, { latest, accept });
   return key;
 }
 
