@@ -35,12 +35,13 @@ FORCE:
 # Bun puts the name of the output into the executable, but no path, no time: the same source gives the
 # same bytes. The two --no-compile-autoload flags keep a root-run rkt from reading .env and bunfig.toml
 # of whatever directory it is started in. --splitting keeps code that a command does not use unread.
-dist/rkt: $(SOURCES) build/stage1 build/commit | $(BUN)
+dist/rkt: $(SOURCES) scripts/harden-executable.ts build/stage1 build/commit | $(BUN)
 	@mkdir -p dist
 	$(BUN) build --compile --minify --bytecode --splitting --format=esm \
 		--no-compile-autoload-dotenv --no-compile-autoload-bunfig \
 		--define ROCKET_VERSION='"$(VERSION)"' --define ROCKET_COMMIT='"$(COMMIT)"' \
-		src/main.ts --outfile $@
+		src/main.ts --outfile $@.new
+	@$(BUN) scripts/harden-executable.ts $@.new && mv $@.new $@
 
 $(BUN):
 	@scripts/install-deps scripts/debian-packages.txt

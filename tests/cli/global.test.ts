@@ -215,3 +215,10 @@ test("config prints the merged configuration of three directories", async () => 
   const { stderr } = await rkt.fails(["config"], "failed to parse");
   expect(stderr).toContain("b.json");
 });
+
+test("the runtime's own environment variables do not reach into rkt", async () => {
+  await using rkt = newRkt();
+  for (const env of [{ BUN_BE_BUN: "1" }, { BUN_OPTIONS: "--version" }, { BUN_INSPECT: "1" }]) {
+    expect(await rkt.ok(["version"], { env })).toStartWith("rkt Version: ");
+  }
+});
