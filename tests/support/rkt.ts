@@ -265,8 +265,8 @@ export function newRkt(options: RktOptions = {}): Rkt {
         ...cgroupsOf(pods).map((name) => `cgroup left: ${name}`),
       ];
       left.push(...problems);
-      // What is still mounted or running there is for a person to look at.
-      if (problems.length === 0) removeTree(base.path);
+      // What is still mounted there is for a person to look at.
+      if (mountsBelow(base.path).length === 0) removeTree(base.path);
     },
   };
   return rkt;

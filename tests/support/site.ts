@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A web site for discovery and downloads, over HTTPS with a certificate authority of its own, that can be
 // told to misbehave. Inside scripts/sandbox it stands on port 443 of the names given there.
-import { existsSync } from "node:fs";
-import { join } from "node:path";
-import { type TempDir, tempDir } from "./temp.ts";
+import { readFileSync } from "node:fs";
+import { tempDir } from "./temp.ts";
 
 /** The host names that scripts/test.ts gives to scripts/sandbox. */
 export const HOSTS = ["example.com", "images.example.com", "other.example"] as const;
@@ -53,71 +52,41 @@ function openssl(args: readonly string[], cwd: string): void {
   if (run.exitCode !== 0) throw new Error(`openssl ${args[0]}: ${run.stderr.toString()}`);
 }
 
-let authority: TempDir | undefined;
+interface Certificates {
+  readonly ca: string;
+  readonly cert: string;
+  readonly key: string;
+}
 
-/** Makes the authority and one certificate for all hosts, once per process. */
-export function certificates(names: readonly string[] = HOSTS): {
-  ca: string;
-  cert: string;
-  key: string;
-} {
-  if (authority === undefined) {
-    authority = tempDir("rkt-ca");
-    const dir = authority.path;
-    const curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
-    openssl(
-      [
-        "req",
-        "-x509",
-        ...curve,
-        "-keyout",
-        "ca.key",
-        "-out",
-        "ca.pem",
-        "-days",
-        "2",
-        "-subj",
-        "/CN=Rocket test authority",
-        "-addext",
-        "basicConstraints=critical,CA:TRUE",
-      ],
-      dir,
-    );
-    openssl(
-      ["req", ...curve, "-keyout", "key.pem", "-out", "site.csr", "-subj", "/CN=test site"],
-      dir,
-    );
-    const altNames = [...names, "localhost"].map((name) => `DNS:${name}`).join(",");
-    authority.write("ext", `subjectAltName=${altNames},IP:127.0.0.1\n`);
-    openssl(
-      [
-        "x509",
-        "-req",
-        "-in",
-        "site.csr",
-        "-CA",
-        "ca.pem",
-        "-CAkey",
-        "ca.key",
-        "-CAcreateserial",
-        "-days",
-        "2",
-        "-extfile",
-        "ext",
-        "-out",
-        "cert.pem",
-      ],
-      dir,
-    );
-    const made = authority;
-    process.on("exit", () => made[Symbol.dispose]());
-  }
-  const [ca, cert, key] = ["ca.pem", "cert.pem", "key.pem"].map((name) => {
-    const path = join(authority?.path ?? "", name);
-    if (!existsSync(path)) throw new Error(`${path} was not made`);
-    return path;
-  }) as [string, string, string];
-  return { ca, cert, key };
+let made: Certificates | undefined;
+
+/** PEM texts of an authority and of one certificate for all hosts, made once per process. */
+function certificates(): Certificates {
+  if (made !== undefined) return made;
+  using dir = tempDir("rkt-ca");
+  const curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
+  const authority = [
+    "-subj",
+    "/CN=Rocket test authority",
+    "-addext",
+    "basicConstraints=critical,CA:TRUE",
+  ];
+  openssl(
+    ["req", "-x509", ...curve, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", ...authority],
+    dir.path,
+  );
+  openssl(
+    ["req", ...curve, "-keyout", "key.pem", "-out", "site.csr", "-subj", "/CN=test site"],
+    dir.path,
+  );
+  const names = [...HOSTS, "localhost"].map((name) => `DNS:${name}`);
+  dir.write("ext", `subjectAltName=${names.join(",")},IP:127.0.0.1\n`);
+  const signer = ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"];
+  const request = ["x509", "-req", "-in", "site.csr", ...signer, "-days", "2", "-extfile", "ext"];
+  openssl([...request, "-out", "cert.pem"], dir.path);
+  const read = (name: string): string => readFileSync(dir.join(name), "utf8");
+  made = { ca: read("ca.pem"), cert: read("cert.pem"), key: read("key.pem") };
+  return made;
 }
 
 function bodyOf(page: Page): Uint8Array {
@@ -193,6 +162,8 @@ interface Connection {
 /** Starts the site. The default port is 443 (80 for plain HTTP) in the sandbox. */
 export async function newSite(options: SiteOptions = {}): Promise<Site> {
   const tls = certificates();
+  const dir = tempDir("rkt-site");
+  const caFile = dir.write("ca.pem", tls.ca);
   const pages = new Map<string, Page | ((request: Seen) => Page)>();
   const seen: Seen[] = [];
   const scheme = options.http ? "http" : "https";
@@ -219,7 +190,7 @@ export async function newSite(options: SiteOptions = {}): Promise<Site> {
   const server = Bun.listen<Connection>({
     hostname: "127.0.0.1",
     port: options.port ?? (options.http ? 80 : 443),
-    ...(options.http ? {} : { tls: { cert: Bun.file(tls.cert), key: Bun.file(tls.key) } }),
+    ...(options.http ? {} : { tls: { cert: tls.cert, key: tls.key } }),
     socket: {
       open(socket) {
         socket.data = { text: "", pending: [], after: "keep" };
@@ -256,8 +227,8 @@ export async function newSite(options: SiteOptions = {}): Promise<Site> {
 
   return {
     port: server.port,
-    caFile: tls.ca,
-    env: { NODE_EXTRA_CA_CERTS: tls.ca, SSL_CERT_FILE: tls.ca },
+    caFile,
+    env: { SSL_CERT_FILE: caFile },
     serve(url, page) {
       pages.set(url, page);
     },
@@ -280,6 +251,7 @@ export async function newSite(options: SiteOptions = {}): Promise<Site> {
     },
     async [Symbol.asyncDispose]() {
       server.stop(true);
+      dir[Symbol.dispose]();
     },
   };
 }
