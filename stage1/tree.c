@@ -376,6 +376,8 @@ static int make_bind(const struct tree *t, const struct op *op, struct report *r
   CLOSING int mount = open_tree(from, "", EMPTY_PATH | OPEN_TREE_CLONE | recursive);
   if (mount < 0 || fstat(mount, &st) < 0) return fail_bind(r, source, target);
   CLOSING int at = open_target(t, target, S_ISDIR(st.st_mode), (flags & BIND_IS_REPLACE_DANGLING) != 0);
+  /* Not the mount: the file or directory to mount at found no room. */
+  if (at < 0 && (errno == ENOSPC || errno == EDQUOT)) return fail(r, errno, "make mount point", target);
   if (at < 0) return fail_bind(r, source, target);
   /* A device as a volume is meant to be opened. */
   uint64_t attributes = op->f[BIND_ATTRIBUTES].n;

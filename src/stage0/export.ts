@@ -5,14 +5,10 @@ import {
   closeSync,
   existsSync,
   fsyncSync,
-  mkdirSync,
-  mkdtempSync,
   openSync,
   readFileSync,
   realpathSync,
   renameSync,
-  rmdirSync,
-  rmSync,
   unlinkSync,
   writeFileSync,
   writeSync,
@@ -28,6 +24,7 @@ import { mountPointsBelow, unmount } from "../sys/mounts.ts";
 import { leaveMountNamespace, mountOverlayReadOnly } from "../sys/private-mounts.ts";
 import { buildAci } from "../tar/aci.ts";
 import { Stage0Error } from "./errors.ts";
+import { createExportLayout } from "./export-layout.ts";
 import { selectApp } from "./select-app.ts";
 
 export interface ExportOptions {
@@ -82,23 +79,14 @@ function exportOverlay(pod: PodRef, options: ExportOptions & { readonly app: str
     );
   }
   const upper = join(pod.path, "overlay", tree, "upper", options.app);
-  const layout = mkdtempSync(join(options.dataDir, "tmp", "export-"));
-  const rootfs = join(layout, "rootfs");
+  using layout = createExportLayout(options.dataDir);
+  writeFileSync(join(layout.path, "manifest"), readFileSync(join(info, "manifest")));
+  leaveMountNamespace();
+  mountOverlayReadOnly([realpathSync(upper), realpathSync(lower)], layout.rootfs);
   try {
-    mkdirSync(rootfs, { mode: 0o755 });
-    writeFileSync(join(layout, "manifest"), readFileSync(join(info, "manifest")));
-    leaveMountNamespace();
-    mountOverlayReadOnly([realpathSync(upper), realpathSync(lower)], rootfs);
-    try {
-      writeAci(layout, options.output);
-    } finally {
-      unmount(rootfs);
-    }
+    writeAci(layout.path, options.output);
   } finally {
-    // Never recursively: should the unmount have failed, the layers must not be emptied through it.
-    rmSync(join(layout, "manifest"), { force: true });
-    rmdirSync(rootfs);
-    rmdirSync(layout);
+    unmount(layout.rootfs);
   }
 }
 

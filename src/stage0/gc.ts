@@ -9,6 +9,7 @@ import { findPod, listPods, markGarbage, type PodRef } from "../pod/directory.ts
 import type { PodState } from "../pod/state.ts";
 import { deletePod } from "./delete-pod.ts";
 import { Stage0Error } from "./errors.ts";
+import { removeDeadExports } from "./export-layout.ts";
 
 export interface GcOptions {
   readonly dataDir: string;
@@ -36,6 +37,7 @@ export function collectPods(options: GcOptions): readonly { pod: PodRef; error: 
     markGarbage(dataDir, pod);
   }
   removeEmbryos(options);
+  removeDeadExports(dataDir);
   if (options.markOnly) return [];
 
   const now = Date.now();

@@ -24,7 +24,14 @@ import {
   serializePodManifest,
 } from "../appc/index.ts";
 import { type FetchContext, findImage } from "../fetch/index.ts";
-import { createPod, ensurePodDirectories, type LockedPod, markGarbage } from "../pod/directory.ts";
+import {
+  createPod,
+  ensurePodDirectories,
+  findPod,
+  type LockedPod,
+  markGarbage,
+  moveToPrepared,
+} from "../pod/directory.ts";
 import { PodError } from "../pod/errors.ts";
 import {
   type AppOverrides,
@@ -95,15 +102,21 @@ export async function preparePod(
   }
 }
 
-/** Removes a pod that could not be prepared: nothing is left behind. */
+/** The pod becomes `prepared`, or is removed again. */
+export function keepPrepared(dataDir: string, pod: LockedPod): void {
+  try {
+    moveToPrepared(dataDir, pod);
+  } catch (error) {
+    discard(dataDir, pod);
+    throw error;
+  }
+}
+
+/** Removes a pod that could not be prepared or started, wherever it is by now: nothing is left behind. */
 export function discard(dataDir: string, pod: LockedPod): void {
   pod[Symbol.dispose]();
-  const marked = markGarbage(dataDir, {
-    uuid: pod.uuid,
-    directory: "prepare",
-    path: pod.path,
-    state: "aborted prepare",
-  });
+  const found = findPod(dataDir, pod.uuid);
+  const marked = found === undefined ? undefined : markGarbage(dataDir, found);
   if (marked !== undefined) deletePod(marked);
 }
 

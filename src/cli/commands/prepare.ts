@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `rkt prepare` (rkt-cli §5.1): fetches and sets up a pod for `rkt run-prepared`; prints its UUID.
 import { silentReporter } from "../../lib/reporter.ts";
-import { moveToPrepared } from "../../pod/directory.ts";
-import { preparePod } from "../../stage0/prepare.ts";
+import { keepPrepared, preparePod } from "../../stage0/prepare.ts";
 import type { Run } from "../command.ts";
 import type { PREPARE_FLAGS } from "../flag-sets.ts";
 import { overlayWanted, podSource, pullPolicyOf, refuseUnavailable } from "../pod-request.ts";
@@ -18,7 +17,7 @@ export const run: Run<typeof PREPARE_FLAGS> = async (words) => {
     { source, overlay: await overlayWanted(context, flags["no-overlay"]) },
     { dataDir, fetch: flags.quiet ? { ...fetch, report: silentReporter } : fetch },
   );
-  moveToPrepared(dataDir, pod);
+  keepPrepared(dataDir, pod);
   context.out(`${pod.uuid}\n`);
   return 0;
 };
