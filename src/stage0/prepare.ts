@@ -41,7 +41,6 @@ import {
 } from "../pod/generate-manifest.ts";
 import { POD_FILES } from "../pod/read.ts";
 import { BUILTIN_STAGE1_MANIFEST } from "../stage1/manifest.ts";
-import { lockFile } from "../sys/lock.ts";
 import { deletePod } from "./delete-pod.ts";
 
 export interface AppRequest {
@@ -93,7 +92,7 @@ export async function preparePod(
   const pod = createPod(context.dataDir);
   try {
     request.onCreated?.(pod.uuid);
-    using _lock = lockFile(join(context.dataDir, "locks", "prepareLock"), "shared");
+    using _lock = context.fetch.store.lockPrepare("shared");
     await writePod(pod, { request, context, manifest, bytes, apps });
     return { pod, manifest, apps };
   } catch (error) {

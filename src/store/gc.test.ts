@@ -6,6 +6,7 @@ import {
   readdirSync,
   renameSync,
   rmSync,
+  symlinkSync,
   utimesSync,
   writeFileSync,
 } from "node:fs";
@@ -40,6 +41,30 @@ test("a broken-off download is kept for the grace period, and while somebody has
     expect(stale()).toEqual([]);
   }
   expect(stale()).toEqual([path]);
+});
+
+test("links and FIFOs that somebody put there are removed, not opened", () => {
+  using t = testStore();
+  const elsewhere = join(t.dir, "elsewhere");
+  mkdirSync(elsewhere);
+  writeFileSync(join(elsewhere, "kept"), "x");
+  const at = (name: string) => join(t.store.tmpDir, name);
+  symlinkSync(elsewhere, at("import-a"));
+  symlinkSync("/nonexistent", at("import-b"));
+  Bun.spawnSync(["mkfifo", at("import-c")]);
+  const removed = t.store.removeStale({ now: now(), gracePeriodMs: HOUR });
+  expect(removed).toEqual(["import-a", "import-b", "import-c"].map(at));
+  expect(readdirSync(elsewhere)).toEqual(["kept"]);
+});
+
+test("a link in place of an image's lock leads nowhere", async () => {
+  using t = testStore();
+  const { key } = await addImage(t.store);
+  const lock = join(t.store.paths.imageLocks, key);
+  rmSync(lock);
+  symlinkSync(join(t.dir, "made-elsewhere"), lock);
+  expect(() => t.store.removeImage(key)).toThrow();
+  expect(existsSync(join(t.dir, "made-elsewhere"))).toBe(false);
 });
 
 test("an import that died before its blob was in place leaves nothing", async () => {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a dead process left behind, and what nobody needs any more (rkt-cli §5.14 image gc). Everything
 // here decides by locks: what somebody holds is left alone.
-import { closeSync, openSync, rmSync, statSync } from "node:fs";
+import { closeSync, constants, lstatSync, openSync, rmSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import type { ImageKey } from "../appc/index.ts";
 import { isErrno } from "../lib/errors.ts";
 import { tryLockFd } from "../sys/lock.ts";
 import { removeFile } from "../sys/remove-file.ts";
-import { tryLockKey } from "./key-lock.ts";
+import { isStill, tryLockKey } from "./key-lock.ts";
 import { asKey, keyedPath, listKeyedFiles, readNames } from "./keys.ts";
 import type { StorePaths } from "./layout.ts";
 import { IMPORT_PREFIX } from "./temporary.ts";
@@ -35,14 +35,15 @@ export function removeStale(paths: StorePaths, options: StaleOptions): readonly 
 function* staleTemporaries(paths: StorePaths, options: StaleOptions): Iterable<string> {
   for (const name of readNames(paths.casTmp)) {
     const path = join(paths.casTmp, name);
-    const stat = statSync(path, { throwIfNoEntry: false });
+    const stat = lstatSync(path, { throwIfNoEntry: false });
     if (stat === undefined) continue;
     const age = options.now.getTime() - stat.mtimeMs;
     if (!name.startsWith(IMPORT_PREFIX) && age < options.gracePeriodMs) continue;
-    if (stat.isDirectory()) {
+    if (stat.isFile()) {
+      if (removeUnlocked(path)) yield path;
+    } else {
+      // Nothing of ours: a link or a FIFO must not be opened.
       rmSync(path, { recursive: true, force: true });
-      yield path;
-    } else if (removeUnlocked(path)) {
       yield path;
     }
   }
@@ -52,13 +53,14 @@ function* staleTemporaries(paths: StorePaths, options: StaleOptions): Iterable<s
 function removeUnlocked(path: string): boolean {
   let fd: number;
   try {
-    fd = openSync(path, "r");
+    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (error) {
     if (isErrno(error, "ENOENT")) return false;
     throw error;
   }
   try {
-    if (!tryLockFd(fd, "exclusive")) return false;
+    // The file that was opened may have become a blob since, and another download have begun at its path.
+    if (!tryLockFd(fd, "exclusive") || !isStill(fd, path)) return false;
     removeFile(path);
     return true;
   } finally {
@@ -116,6 +118,7 @@ export function removeUnusedTrees(
   inUse: ReadonlySet<string>,
   onRemoved: (id: TreeStoreID, image: ImageKey | undefined) => void,
 ): void {
+  if (!isReadable(paths.trees)) return;
   for (const { id, image } of listTrees(paths)) {
     if (!inUse.has(id) && tryRemoveTree(paths, id)) onRemoved(id, image);
   }

@@ -53,12 +53,14 @@ function attempt(path: string, lock: (fd: number) => boolean): KeyLock | "busy" 
 
 /** 0660 whatever the umask: root and members of the group lock the same files. */
 function openLockFile(path: string): number {
+  // Members of the group write here: a link must not lead root to create a file elsewhere.
+  const flags = constants.O_RDWR | constants.O_NOFOLLOW;
   try {
-    return openSync(path, constants.O_RDWR);
+    return openSync(path, flags);
   } catch (error) {
     if (!isErrno(error, "ENOENT")) throw error;
   }
-  const fd = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o660);
+  const fd = openSync(path, flags | constants.O_CREAT, 0o660);
   // Another process may have made it just now: then its mode is not ours to set.
   if (fstatSync(fd).uid === process.geteuid?.()) fchmodSync(fd, 0o660);
   return fd;

@@ -16,6 +16,7 @@ import { dirname, join } from "node:path";
 import { isErrno, RktError } from "../lib/errors.ts";
 import { quote } from "../lib/text.ts";
 import { lookupGroup } from "../sys/groups.ts";
+import { lockFile } from "../sys/lock.ts";
 import { StoreError, type StoreErrorCode } from "./errors.ts";
 
 export interface StorePaths {
@@ -102,6 +103,8 @@ function makeLayout(paths: StorePaths): void {
     make(path, SHARED);
   }
   for (const path of [paths.trees, paths.treeLocks]) make(path, ROOT_ONLY);
+  // Members of the group take this lock, but may not make files in its directory.
+  lockFile(paths.prepareLock, "shared")[Symbol.dispose]();
   // cas/imageRecord last: ensureLayout takes its presence as a sign that all of them are there.
   for (const path of [paths.casTmp, paths.records]) make(path, SHARED);
 }
@@ -114,13 +117,20 @@ export function explainAccess(error: unknown, paths: StorePaths): unknown {
       `cannot use the data directory ${quote(paths.dataDir)}`,
       {
         cause: error,
-        remedy:
-          "run as root or as a member of the group rkt, or choose another directory with --dir",
+        remedy: isRootOnly(error, paths)
+          ? "run as root"
+          : "run as root or as a member of the group rkt, or choose another directory with --dir",
         details: { path: paths.dataDir },
       },
     );
   }
   return error;
+}
+
+/** Whether the error is about the rendered trees, which the group has no part in. */
+function isRootOnly(error: unknown, paths: StorePaths): boolean {
+  const path = error instanceof Error && "path" in error ? String(error.path) : "";
+  return [paths.trees, paths.treeLocks].some((top) => path === top || path.startsWith(`${top}/`));
 }
 
 /** A failed system call on the way as a sentence (a full disk, say); other errors as they are. */

@@ -86,6 +86,7 @@ describe("layout", () => {
       }
       expect(mode(paths.index)).toBe("660");
       expect(mode(join(paths.imageLocks, key))).toBe("660");
+      expect(mode(paths.prepareLock)).toBe("660");
     } finally {
       process.umask(umask);
     }
@@ -518,6 +519,8 @@ test.if(isRoot)("a member of the group reads the store, others get a sentence", 
     try {
       using store = openStore(process.argv[1]);
       await addImage(store, { files: { by: "member" } });
+      { using lock = store.lockPrepare("exclusive"); store.collectTrees(new Set()); }
+      store.removeStale({ now: new Date(), gracePeriodMs: 0 });
       console.log(store.listImages().length);
     } catch (error) { console.log(error.code, error.message); }`;
   // The project may lie below a directory that only root may enter.

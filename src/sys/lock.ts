@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // flock(2) on files and directories. The kernel drops a lock when the last descriptor of its open file
 // goes away, so a dead process never leaves one. Descriptors are O_CLOEXEC; `keepAcrossExec` clears that.
-import { closeSync } from "node:fs";
+import { closeSync, fchmodSync, fstatSync } from "node:fs";
+import { isErrno } from "../lib/errors.ts";
 import {
   AT_FDCWD,
   F_SETFD,
@@ -11,6 +12,7 @@ import {
   O_CLOEXEC,
   O_CREAT,
   O_DIRECTORY,
+  O_NOFOLLOW,
   O_RDONLY,
   O_RDWR,
 } from "./constants.ts";
@@ -40,9 +42,21 @@ function held(fd: number): Lock {
 }
 
 function openForLock(path: string, create: number | undefined): number {
-  const flags =
-    create === undefined ? O_RDONLY | O_CLOEXEC | O_DIRECTORY : O_RDWR | O_CLOEXEC | O_CREAT;
-  return check(libc.openat(AT_FDCWD, ptr(cstr(path)), flags, create ?? 0), "open", path);
+  if (create === undefined) return open(path, O_RDONLY | O_DIRECTORY, 0);
+  try {
+    return open(path, O_RDWR | O_NOFOLLOW, 0);
+  } catch (error) {
+    if (!isErrno(error, "ENOENT")) throw error;
+  }
+  const fd = open(path, O_RDWR | O_NOFOLLOW | O_CREAT, create);
+  // Whatever the umask, so that root and members of the group lock the same file. Somebody else may have made
+  // it just now: then its mode is theirs to set.
+  if (fstatSync(fd).uid === process.geteuid?.()) fchmodSync(fd, create);
+  return fd;
+}
+
+function open(path: string, flags: number, mode: number): number {
+  return check(libc.openat(AT_FDCWD, ptr(cstr(path)), flags | O_CLOEXEC, mode), "open", path);
 }
 
 function flock(fd: number, operation: number): boolean {
