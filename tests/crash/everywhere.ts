@@ -50,28 +50,30 @@ export async function disturb(
     const jobs = kinds.flatMap((fault) =>
       chosen.filter((place) => canFail(place, fault)).map((place) => ({ place, fault })),
     );
-    let missed = 0;
-    let next = 0;
-    await Promise.all(
-      stations.map(async (station) => {
-        await station.learn(first.reference);
-        for (let job = jobs[next++]; job !== undefined; job = jobs[next++]) {
-          const found = await station.disturb(job.place, job.fault);
-          if (found === "missed") {
-            missed++;
-            console.log(
-              `  missed ${job.fault} ${job.place.nth} ${job.place.about} (${job.place.before})`,
-            );
-          } else
-            problems.push(...found.map((text) => `${job?.fault} at ${job?.place.about}: ${text}`));
-        }
-      }),
+    const missed: string[] = [];
+    const work = async (station: Station): Promise<void> => {
+      if (station !== first) await station.findPlaces();
+      for (let job = jobs.shift(); job !== undefined; job = jobs.shift()) {
+        const what = `${job.fault} at ${job.place.about}`;
+        const found = await station.disturb(job.place, job.fault);
+        if (found === "missed") missed.push(what);
+        else problems.push(...found.map((text) => `${what}: ${text}`));
+      }
+    };
+    const count = jobs.length;
+    const results = await Promise.allSettled(
+      stations.map((station) =>
+        work(station).finally(() => {
+          // The others need not go on when one has failed.
+          jobs.length = 0;
+        }),
+      ),
     );
-    console.log(
-      `${operation.name}: ${all.length} calls of ${chosen.length} kinds, ${kinds.join("/")}: ${jobs.length - missed} disturbed, ${missed} not reached`,
-    );
-    if (missed > jobs.length / 10)
-      problems.push(`${missed} of ${jobs.length} places were not reached`);
+    for (const result of results) if (result.status === "rejected") throw result.reason;
+    const disturbed = `${count - missed.length} disturbed (${kinds.join(", ")})`;
+    console.log(`${operation.name}: ${all.length} calls of ${chosen.length} kinds, ${disturbed}`);
+    for (const what of missed) console.log(`  not reached: ${what}`);
+    if (missed.length > count / 10) problems.push(`${missed.length} places were not reached`);
   } finally {
     for (const station of stations) await station[Symbol.asyncDispose]();
   }
@@ -120,18 +122,13 @@ class Station implements AsyncDisposable {
     Bun.spawnSync(["mkdir", this.#saved]);
   }
 
+  /** Runs the command undisturbed; also to learn what is whole here, because a pod may be this station's own. */
   async findPlaces(): Promise<readonly Place[]> {
     await this.#restore();
     const places = await findPlaces(this.rkt, this.#args, this.#operation.options);
     this.reference.learn(this.rkt);
     await this.#settle();
     return places;
-  }
-
-  /** Undisturbed once, here too: what is whole may name this station's own pods. */
-  async learn(other: Reference): Promise<void> {
-    if (other === this.reference) return;
-    await this.findPlaces();
   }
 
   async disturb(place: Place, fault: Fault): Promise<readonly string[] | "missed"> {
@@ -147,7 +144,8 @@ class Station implements AsyncDisposable {
       const survives = [SURVIVED, operation.survives].some((each) => each?.test(place.about));
       if (result.status === 0 && !survives) problems.push("status 0");
       const isRemoval = operation.removes || /^(unlink|unlinkat|rmdir|umount2) /.test(place.about);
-      if (result.status !== 0 && !isRemoval) problems.push(...waste(rkt, { keepsPartial }));
+      if (result.status !== 0 && !isRemoval)
+        problems.push(...waste(rkt, { keepsPartial, keystore: true }));
     }
     const must = async (args: readonly string[]): Promise<void> => {
       const { status, stderr } = await rkt.run(args);

@@ -23,6 +23,8 @@ export interface Place {
   readonly about: string;
   /** How many with the same `about` came before it. */
   readonly before: number;
+  /** Where the file has the same name in every run: the `nth` call on that file, below the test's directory. */
+  readonly onFile?: { readonly file: string; readonly nth: number };
 }
 
 export type Fault = "KILL" | "ENOSPC" | "EIO";
@@ -55,8 +57,10 @@ export async function inject(
   const { place, fault, ...runOptions } = options;
   const log = `${rkt.work}/strace.log`;
   const what = fault === "KILL" ? "signal=KILL" : `error=${fault}`;
-  const expression = `inject=${place.call}:${what}:when=${place.nth}`;
-  const extra = [...(fault === "KILL" ? [] : FAST), "-e", expression];
+  const { nth, onFile } = place;
+  const only = onFile === undefined ? [] : ["-P", `${baseOf(rkt)}${onFile.file}`];
+  const expression = `inject=${place.call}:${what}:when=${onFile?.nth ?? nth}`;
+  const extra = [...(fault === "KILL" ? [] : FAST), ...only, "-e", expression];
   const result = await rkt.run(args, { ...runOptions, under: strace(log, extra) });
   const text = readFileSync(log, "latin1");
   if (fault === "KILL") return text.includes("+++ killed by SIGKILL +++") ? result : "missed";
@@ -76,6 +80,10 @@ function baseOf(rkt: Rkt): string {
   return rkt.work.slice(0, rkt.work.lastIndexOf("/"));
 }
 
+/** The one file of a call that works on a descriptor, or of an open. */
+const FILE_OF_CALL =
+  /^\d+ +(?:(?:p?write(?:64|v)?|fsync|ftruncate)\(\d+<([^>]*)>|open(?:at)?\((?:[^"]*, )?"([^"]*)")/;
+
 const LINE = /^(\d+) +([a-z0-9_]+)\(/;
 
 /** The places in the log of a whole run. Counts as strace does: per thread and per name of a call. */
@@ -93,9 +101,19 @@ export function readPlaces(log: string, base: string): readonly Place[] {
     if (match === null || (match[2] === "execve" && counts.size === 0)) continue;
     const [, thread, call = ""] = match;
     const nth = count(`${thread} ${call}`) + 1;
+    const [, opened, named] = FILE_OF_CALL.exec(line) ?? [];
+    const file = (opened ?? named ?? "").replace(base, "");
+    const nthOnFile = count(`${thread} ${call} ${file}`) + 1;
     if (!changesSomething(line, call, base)) continue;
     const about = aboutCall(line, base);
-    places.push({ call, nth, about, before: count(about) });
+    const isStable = file.startsWith("/data/") && !/UUID|RANDOM|PID/.test(about);
+    places.push({
+      call,
+      nth,
+      about,
+      before: count(about),
+      ...(isStable && { onFile: { file, nth: nthOnFile } }),
+    });
   }
   return places;
 }

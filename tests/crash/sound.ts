@@ -51,12 +51,21 @@ export class Reference {
     for (const pod of podsIn(rkt, "run")) {
       if (!isJson(join(pod, "pod"))) yield `P3: in run with a broken manifest: ${pod}`;
     }
+    for (const file of filesBelow(join(rkt.local, "trustedkeys"))) {
+      // Names that the keystore does not read: what was being written.
+      if (/\.[0-9a-f]{12}\.tmp$/.test(file)) continue;
+      const text = readFileSync(file, "utf8").trimEnd();
+      if (!text.endsWith("-----END PGP PUBLIC KEY BLOCK-----")) yield `K1: half a key: ${file}`;
+    }
     for (const mount of mountsBelow(rkt.data)) yield `P5: mounted on the host: ${mount}`;
   }
 }
 
 /** What no command may leave when it has failed and said so, and gc may not leave at all. */
-export function* waste(rkt: Rkt, options: { readonly keepsPartial: boolean }): Iterable<string> {
+export function* waste(
+  rkt: Rkt,
+  options: { readonly keepsPartial: boolean; readonly keystore?: boolean },
+): Iterable<string> {
   const cas = join(rkt.data, "cas");
   for (const name of [...namesIn(join(rkt.data, "tmp")), ...namesIn(join(cas, "tmp"))]) {
     if (options.keepsPartial && /^sha512-[0-9a-f]{64}(\.etag)?$/.test(name)) continue;
@@ -81,6 +90,9 @@ export function* waste(rkt: Rkt, options: { readonly keepsPartial: boolean }): I
     if (!names.includes("rendered")) yield `G4: tree that is not rendered: ${tree}`;
     for (const name of names.filter((each) => each.endsWith(".tmp")))
       yield `G4: in a tree: ${name}`;
+  }
+  for (const file of filesBelow(rkt.local)) {
+    if (options.keystore && file.endsWith(".tmp")) yield `K1: temporary file: ${file}`;
   }
   for (const process of processesBelow(rkt.data)) yield `P5: process: ${process}`;
 }
