@@ -109,7 +109,7 @@ export function makeContext(host: Host, globals: Globals, commandName: string): 
 
   const keystore = once(async () => {
     if (globals.insecure.image) return undefined;
-    const { openKeystore } = await import("../trust/index.ts");
+    const { openKeystore } = await import("../trust/keystore.ts");
     return openKeystore(directories);
   });
 

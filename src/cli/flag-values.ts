@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The parsers of flag values that need the App Container types. Loaded only for commands that have such
 // flags, so that `rkt --help` and `rkt list` do not pay for them (rkt-cli §4, §5.1, §5.2).
-import { isIP } from "node:net";
 import {
   type ACName,
   type ExposedPort,
@@ -16,6 +15,7 @@ import {
 } from "../appc/index.ts";
 import { RktError } from "../lib/errors.ts";
 import { parseGoBool } from "../lib/go-bool.ts";
+import { isIpAddress } from "../lib/ip-address.ts";
 import { quote } from "../lib/text.ts";
 
 function refuse(message: string, cause?: unknown): never {
@@ -240,7 +240,7 @@ export function parseDns(text: string): readonly string[] {
   if (text === "host" || text === "none") return [text];
   const servers = text.split(",");
   for (const server of servers) {
-    if (isIP(server) === 0) refuse(`Invalid IP passed to --dns: ${quote(server).slice(1, -1)}`);
+    if (!isIpAddress(server)) refuse(`Invalid IP passed to --dns: ${quote(server).slice(1, -1)}`);
   }
   return servers;
 }
@@ -259,7 +259,7 @@ export function parseHostsEntry(text: string): "host" | readonly HostsEntry[] {
     if (ip === undefined || name === undefined || name === "" || extra !== undefined) {
       refuse(`Did not understand --hosts-entry ${shown}`);
     }
-    if (isIP(ip) === 0) refuse(`Invalid IP passed to --hosts-entry: ${quote(ip).slice(1, -1)}`);
+    if (!isIpAddress(ip)) refuse(`Invalid IP passed to --hosts-entry: ${quote(ip).slice(1, -1)}`);
     return { ip, name };
   });
 }

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // AWS Signature Version 4 for requests to S3 without a body
 // (docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html).
-import { createHash, createHmac } from "node:crypto";
-
 export interface AwsCredentials {
   readonly accessKeyID: string;
   readonly secretAccessKey: string;
@@ -17,7 +15,7 @@ export interface AwsRequest {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-const EMPTY_BODY = createHash("sha256").digest("hex");
+const EMPTY_BODY = new Bun.CryptoHasher("sha256").digest("hex");
 
 /** The headers to add to the request: Authorization, X-Amz-Date and X-Amz-Content-Sha256. */
 export function signAwsRequest(
@@ -112,9 +110,9 @@ function encode(bytes: Buffer, keepSlash: boolean): string {
 }
 
 function sha256(text: string): string {
-  return createHash("sha256").update(text).digest("hex");
+  return new Bun.CryptoHasher("sha256").update(text).digest("hex");
 }
 
 function hmac(key: Buffer, text: string): Buffer {
-  return createHmac("sha256", key).update(text).digest();
+  return new Bun.CryptoHasher("sha256", key).update(text).digest();
 }

@@ -49,8 +49,21 @@ describe("a pod's life", () => {
   test("a prepared pod can be taken once", () => {
     const prepared = preparedPod();
     expect(prepared.state).toBe("prepared");
-    using _running = takePrepared(dataDir, prepared);
-    expect(() => takePrepared(dataDir, prepared)).toThrow(`pod "${prepared.uuid}" is not prepared`);
+    const refusal = `pod "${prepared.uuid}" is not prepared`;
+    const taken = takePrepared(prepared);
+    expect(() => takePrepared(prepared)).toThrow(refusal);
+    expect(markGarbage(dataDir, prepared)).toBeUndefined();
+    const running = moveToRun(dataDir, taken);
+    expect(() => takePrepared(prepared)).toThrow(refusal);
+    running[Symbol.dispose]();
+    expect(() => takePrepared(prepared)).toThrow(refusal);
+  });
+
+  test("a prepared pod that is taken and not started stays prepared", () => {
+    const prepared = preparedPod();
+    takePrepared(prepared)[Symbol.dispose]();
+    using _again = takePrepared(prepared);
+    expect(findPod(dataDir, prepared.uuid)?.state).toBe("prepared");
   });
 
   test("only a pod that nobody holds is marked as garbage", () => {

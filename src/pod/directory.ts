@@ -117,30 +117,28 @@ export function moveToPrepared(dataDir: string, pod: LockedPod): PodRef {
 }
 
 /**
- * prepared/U → run/U for run-prepared. The lock is waited for; a racer that came first has renamed the
- * pod away, and then this throws POD_STATE.
+ * A prepared pod for run-prepared alone: locked where it is, so that neither another run-prepared nor gc touches
+ * it while its plan is made. Never waits: whoever has the lock starts the pod or throws it away. Throws
+ * POD_STATE when somebody came first.
  */
-export function takePrepared(dataDir: string, pod: PodRef): LockedPod {
-  const lock = lockPod(pod.path);
+export function takePrepared(pod: PodRef): LockedPod {
+  const lock = tryLockPod(pod.path);
   if (lock === undefined) throw notPrepared(pod.uuid);
-  try {
-    const path = join(podsDirectory(dataDir, "run"), pod.uuid);
-    renameSync(pod.path, path);
-    return { uuid: pod.uuid, path, lock, [Symbol.dispose]: () => lock[Symbol.dispose]() };
-  } catch (error) {
+  // A pod that has run, and is over by now, can be locked too: but not here.
+  if (!existsSync(pod.path)) {
     lock[Symbol.dispose]();
-    if (isErrno(error, "ENOENT")) throw notPrepared(pod.uuid);
-    throw error;
+    throw notPrepared(pod.uuid);
   }
+  return { uuid: pod.uuid, path: pod.path, lock, [Symbol.dispose]: () => lock[Symbol.dispose]() };
 }
 
-function notPrepared(uuid: PodUUID): PodError {
-  return new PodError("POD_STATE", `pod "${uuid}" is not prepared`);
+export function notPrepared(uuid: PodUUID, state?: PodState): PodError {
+  return new PodError("POD_STATE", `pod "${uuid}" is not prepared`, { details: { state } });
 }
 
-function lockPod(path: string): Lock | undefined {
+function tryLockPod(path: string): Lock | undefined {
   try {
-    return lockDirectory(path, "exclusive");
+    return tryLockDirectory(path, "exclusive");
   } catch (error) {
     if (isErrno(error, "ENOENT", "ENOTDIR")) return undefined;
     throw error;

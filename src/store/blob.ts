@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reading a blob: never without knowing that its bytes are the image that its name says.
-import { createHash } from "node:crypto";
 import { fstatSync, openSync, readSync } from "node:fs";
 import type { ImageKey } from "../appc/index.ts";
 import { isErrno } from "../lib/errors.ts";
@@ -33,7 +32,7 @@ export function openBlobFile(blobs: string, key: ImageKey): number {
 
 /** Sha512 of a file from its start, in one piece or, for a copy on the way, chunk by chunk. */
 export function hashFile(fd: number, onChunk?: (chunk: Uint8Array) => void): string {
-  const hash = createHash("sha512");
+  const hash = new Bun.CryptoHasher("sha512");
   const buffer = Buffer.allocUnsafe(1 << 20);
   for (let at = 0; ; ) {
     const n = readSync(fd, buffer, 0, buffer.length, at);

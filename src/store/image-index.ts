@@ -4,12 +4,12 @@
 // them when it is missing or damaged. SQLite with a rollback journal: no extra files stay behind, and it
 // works when only the group may write. Every opener holds a shared flock on cas, a rebuild an exclusive one.
 import { Database, SQLiteError } from "bun:sqlite";
-import { randomBytes } from "node:crypto";
 import { closeSync, fsyncSync, readdirSync, renameSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import type { ImageID, ImageKey } from "../appc/index.ts";
 import { fsyncDir } from "../sys/durable.ts";
 import { type Lock, lockDirectory } from "../sys/lock.ts";
+import { randomName } from "../sys/random-name.ts";
 import { removeFile } from "../sys/remove-file.ts";
 import { StoreError } from "./errors.ts";
 import type { ImageVerification } from "./image-record.ts";
@@ -277,7 +277,7 @@ function writeDatabase(path: string, rows: Iterable<ImageRow>): void {
   for (const name of readdirSync(dirname(path))) {
     if (name.startsWith(`${basename(path)}.`)) removeFile(join(dirname(path), name));
   }
-  const temporary = `${path}.${randomBytes(6).toString("hex")}.tmp`;
+  const temporary = `${path}.${randomName(6)}.tmp`;
   const fd = createSharedFile(temporary);
   try {
     const db = new Database(temporary, { readwrite: true, create: false });

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Files that are being written, in cas/tmp. The writer holds a lock on its file; the kernel drops it when
 // the writer dies, however it dies, and that is how gc tells a leftover from work in progress.
-import { randomBytes } from "node:crypto";
 import { closeSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
 import { isErrno } from "../lib/errors.ts";
 import { tryLockFd } from "../sys/lock.ts";
+import { randomName } from "../sys/random-name.ts";
 import { isStill } from "./key-lock.ts";
 import { createSharedFile } from "./layout.ts";
 
@@ -20,7 +20,7 @@ export interface TemporaryFile extends Disposable {
 
 export function createTemporary(directory: string): TemporaryFile {
   for (;;) {
-    const path = join(directory, `${IMPORT_PREFIX}${randomBytes(12).toString("hex")}`);
+    const path = join(directory, `${IMPORT_PREFIX}${randomName(12)}`);
     const fd = createSharedFile(path);
     // Between open and flock gc may have taken the file for a leftover: then there is a next one.
     if (tryLockFd(fd, "exclusive") && isStill(fd, path)) return own(fd, path);

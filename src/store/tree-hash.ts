@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The tree hash: sha512 over the metadata and content of a rendered tree (rkt-runtime §6.3). Times are
 // not part of it. Runs over the tree as it is on disk, so it finds what changed there later.
-import { createHash, type Hash } from "node:crypto";
 import {
   closeSync,
   constants,
@@ -110,7 +109,7 @@ const BUFFER = 1 << 20;
 
 /** Collects headers and small files, so that hashing is done in large pieces. */
 class HashSink implements TreeSink {
-  readonly #hash: Hash = createHash("sha512");
+  readonly #hash = new Bun.CryptoHasher("sha512");
   readonly #buffer = Buffer.allocUnsafe(BUFFER);
   #filled = 0;
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Files that are either whole or absent after a crash: write to a temporary name, fsync, rename, fsync
 // the directory.
-import { randomBytes } from "node:crypto";
 import {
   closeSync,
   constants,
@@ -14,6 +13,7 @@ import {
 } from "node:fs";
 import { dirname } from "node:path";
 import { check, libc } from "./libc.ts";
+import { randomName } from "./random-name.ts";
 
 export function fsyncDir(path: string): void {
   const fd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
@@ -42,7 +42,7 @@ export function syncFileSystem(path: string): void {
 
 /** Writes a whole file; after a crash the old content or the new is there, never a part. */
 export function writeFileDurable(path: string, data: string | Uint8Array, mode: number): void {
-  const temporary = `${path}.${randomBytes(6).toString("hex")}.tmp`;
+  const temporary = `${path}.${randomName(6)}.tmp`;
   const fd = openSync(temporary, "wx", mode);
   try {
     try {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `rkt run-prepared` (rkt-cli §5.3): starts a pod that `rkt prepare` made, and becomes its supervisor.
 import { networkMode, parseNetList } from "../../network/net-list.ts";
-import { resolvePod, takePrepared } from "../../pod/directory.ts";
+import { moveToRun, notPrepared, resolvePod, takePrepared } from "../../pod/directory.ts";
 import { PodError } from "../../pod/errors.ts";
 import { preparedApps, preparedManifest } from "../../stage0/prepared.ts";
 import { planPod, startPod } from "../../stage0/start.ts";
@@ -17,11 +17,8 @@ export const run: Run<typeof RUN_PREPARED_FLAGS> = async ({ context, flags, args
   const options = startOptions(context, flags, networkMode(networks));
   const dataDir = await context.dataDir();
   const pod = resolvePod(dataDir, uuid);
-  if (pod.state !== "prepared") {
-    throw new PodError("POD_STATE", `pod "${pod.uuid}" is not prepared`, {
-      details: { state: pod.state },
-    });
-  }
+  if (pod.state !== "prepared") throw notPrepared(pod.uuid, pod.state);
+  using taken = takePrepared(pod);
   const manifest = preparedManifest(pod);
   const apps = preparedApps(pod, manifest);
   if (flags.interactive && apps.length > 1) {
@@ -31,5 +28,5 @@ export const run: Run<typeof RUN_PREPARED_FLAGS> = async ({ context, flags, args
     dataDir,
     report: context.reporter,
   });
-  return startPod(takePrepared(dataDir, pod), plan);
+  return startPod(moveToRun(dataDir, taken), plan);
 };
