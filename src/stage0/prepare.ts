@@ -42,6 +42,7 @@ import {
 import { POD_FILES } from "../pod/read.ts";
 import { BUILTIN_STAGE1_MANIFEST } from "../stage1/manifest.ts";
 import { deletePod } from "./delete-pod.ts";
+import { renderOrForget } from "./render-image.ts";
 
 export interface AppRequest {
   /** As on the command line: hash, name, URL or path. */
@@ -87,13 +88,14 @@ export async function preparePod(
   request: PrepareRequest,
   context: PrepareContext,
 ): Promise<PreparedPod> {
+  const since = new Date();
   const { manifest, bytes, apps } = await resolveSource(request.source, context);
   ensurePodDirectories(context.dataDir);
   const pod = createPod(context.dataDir);
   try {
     request.onCreated?.(pod.uuid);
     using _lock = context.fetch.store.lockPrepare("shared");
-    await writePod(pod, { request, context, manifest, bytes, apps });
+    await writePod(pod, { request, context, since, manifest, bytes, apps });
     return { pod, manifest, apps };
   } catch (error) {
     discard(context.dataDir, pod);
@@ -175,10 +177,17 @@ async function writePod(
   {
     request,
     context,
+    since,
     bytes,
     apps,
-  }: ResolvedSource & { readonly request: PrepareRequest; readonly context: PrepareContext },
+  }: ResolvedSource & {
+    readonly request: PrepareRequest;
+    readonly context: PrepareContext;
+    /** When the images began to come. */
+    readonly since: Date;
+  },
 ): Promise<void> {
+  const { store } = context.fetch;
   const at = (...names: string[]) => join(pod.path, ...names);
   mkdirSync(at(POD_FILES.stage2), { recursive: true, mode: 0o750 });
   mkdirSync(at(POD_FILES.stage1Etc), { mode: 0o750 });
@@ -194,12 +203,14 @@ async function writePod(
     writeFileSync(join(info, "manifest"), manifest, { mode: 0o640 });
     writeFileSync(join(stage2, "manifest"), manifest, { mode: 0o640 });
     if (request.overlay) {
-      const tree = await context.fetch.store.renderTree(app.key);
+      const tree = await renderOrForget({ store, key: app.key, since }, () =>
+        store.renderTree(app.key),
+      );
       writeFileSync(join(info, "treeStoreID"), tree.id, { mode: 0o640 });
       makeOverlay(at("overlay"), tree, app.name);
       mkdirSync(join(stage2, "rootfs"), { mode: 0o750 });
     } else {
-      await context.fetch.store.renderInto(app.key, stage2);
+      await renderOrForget({ store, key: app.key, since }, () => store.renderInto(app.key, stage2));
     }
   }
   writeFileSync(at(POD_FILES.lock), "", { mode: 0o600 });

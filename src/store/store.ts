@@ -355,9 +355,14 @@ export class Store implements Disposable {
 
   // Trees
 
+  /** The image and its dependencies as they are in the store now, in the order of rendering. */
+  flatten(key: ImageKey): readonly ImageKey[] {
+    return this.#order(key).map(({ image }) => image);
+  }
+
   /** The ID of the image's tree with its dependencies as they are in the store now. */
   treeID(key: ImageKey): TreeStoreID {
-    return treeStoreID(this.#order(key).map(({ image }) => image));
+    return treeStoreID(this.flatten(key));
   }
 
   /**
@@ -365,11 +370,9 @@ export class Store implements Disposable {
    * dependencies. Undefined also for a tree that has to be checked after a reboot: `renderTree` does that.
    */
   renderedTree(key: ImageKey): RenderedTree | undefined {
-    const order = this.#order(key);
-    for (const { image } of order) this.#requireVerified(image);
-    return this.#guard(() =>
-      renderedTree(this.paths, treeStoreID(order.map(({ image }) => image))),
-    );
+    const images = this.flatten(key);
+    for (const image of images) this.#requireVerified(image);
+    return this.#guard(() => renderedTree(this.paths, treeStoreID(images)));
   }
 
   /**

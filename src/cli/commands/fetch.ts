@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // `rkt fetch` (rkt-cli §5.13): images with their dependencies into the store.
-import { type ImageKey, shortID } from "../../appc/index.ts";
+import { shortID } from "../../appc/index.ts";
 import { fetchImage } from "../../fetch/index.ts";
-import { errorChain } from "../../lib/errors.ts";
 import { hostOverlayProblem } from "../../stage0/overlay.ts";
-import type { Store } from "../../store/index.ts";
-import { ArchiveError } from "../../tar/errors.ts";
+import { renderOrForget } from "../../stage0/render-image.ts";
 import type { Run } from "../command.ts";
 import type { Context } from "../context.ts";
 import type { FETCH_FLAGS } from "../flag-sets.ts";
@@ -20,10 +18,12 @@ export const run: Run<typeof FETCH_FLAGS> = async ({ context, flags, images }) =
   const fetchContext = await context.fetchContext({ pullPolicy, dependencies: true });
   const { store } = fetchContext;
   const render = await canRender(context);
-  const started = new Date();
+  const since = new Date();
   for (const { image, signature } of images) {
     const key = await fetchImage(image, fetchContext, { signature });
-    if (render) await renderNew(store, key, started);
+    if (render) {
+      await renderOrForget({ store, key, since }, () => store.renderTree(key));
+    }
     context.out(`${flags.full ? key : shortID(key)}\n`);
   }
   return 0;
@@ -32,17 +32,4 @@ export const run: Run<typeof FETCH_FLAGS> = async ({ context, flags, images }) =
 /** A tree is only of use to overlay, and only root can give its files their owners (rkt-cli §1.6). */
 async function canRender(context: Context): Promise<boolean> {
   return context.euid === 0 && hostOverlayProblem(await context.dataDir()) === undefined;
-}
-
-/** An image that came just now and cannot be unpacked is of no use to anybody: it does not stay. */
-async function renderNew(store: Store, key: ImageKey, started: Date): Promise<void> {
-  try {
-    await store.renderTree(key);
-  } catch (error) {
-    const isContent = errorChain(error).some(
-      (one) => one instanceof ArchiveError && one.code !== "ARCHIVE_IO",
-    );
-    if (isContent && store.record(key).importTime >= started) store.removeImage(key);
-    throw error;
-  }
 }
