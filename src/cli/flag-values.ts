@@ -3,6 +3,7 @@
 // flags, so that `rkt --help` and `rkt list` do not pay for them (rkt-cli §4, §5.1, §5.2).
 import {
   type ACName,
+  checkEnvironmentName,
   type ExposedPort,
   type Mount,
   parseACIdentifier,
@@ -17,6 +18,7 @@ import { RktError } from "../lib/errors.ts";
 import { parseGoBool } from "../lib/go-bool.ts";
 import { isIpAddress } from "../lib/ip-address.ts";
 import { quote } from "../lib/text.ts";
+import type { HostsEntry } from "../network/dns.ts";
 
 function refuse(message: string, cause?: unknown): never {
   throw new RktError("FLAG_VALUE_INVALID", message, { cause });
@@ -73,15 +75,6 @@ export function parseGids(text: string): readonly number[] {
   });
 }
 
-const ENVIRONMENT_NAME = /^[A-Za-z_][A-Za-z_0-9.-]*$/;
-
-function checkEnvironmentName(name: string): void {
-  if (name === "") refuse("environment variable name must not be empty");
-  if (!ENVIRONMENT_NAME.test(name)) {
-    refuse(`environment variable does not have valid identifier ${quote(name)}`);
-  }
-}
-
 /** One more NAME=VALUE. A name twice is refused: `key "K" already set`, or with `what` its words. */
 export function addEnvironment(
   previous: ReadonlyMap<string, string>,
@@ -94,40 +87,6 @@ export function addEnvironment(
   if (previous.has(name)) refuse(`${what ?? "key"} ${quote(name)} already set`);
   checkEnvironmentName(name);
   return new Map(previous).set(name, text.slice(equals + 1));
-}
-
-const MAX_ENVIRONMENT_FILE = 16 * 1024 * 1024;
-
-/**
- * A --set-env-file: NAME=VALUE lines, blank ones and those that begin with `#` or `;` skipped. A name that
- * is in `previous` already is refused, as in the reference.
- */
-export function parseEnvironmentFile(
-  content: string,
-  file: string,
-  previous: ReadonlyMap<string, string>,
-): ReadonlyMap<string, string> {
-  if (content.length > MAX_ENVIRONMENT_FILE) refuse(`file ${quote(file)} is too large`);
-  const variables = new Map(previous);
-  for (const raw of content.split("\n")) {
-    const line = raw.trim();
-    if (line === "" || line.startsWith("#") || line.startsWith(";")) continue;
-    const equals = line.indexOf("=");
-    if (equals <= 0) {
-      refuse(`environment variable must be specified as name=value (file ${quote(file)})`);
-    }
-    const name = line.slice(0, equals);
-    if (variables.has(name)) {
-      refuse(`environment variable ${quote(name)} already set (file ${quote(file)})`);
-    }
-    if (!ENVIRONMENT_NAME.test(name)) {
-      refuse(
-        `environment variable does not have valid identifier ${quote(name)} (file ${quote(file)})`,
-      );
-    }
-    variables.set(name, line.slice(equals + 1));
-  }
-  return variables;
 }
 
 /** One more k=v of an annotation or label. Annotation names are AC Identifiers, user ones are free. */
@@ -245,11 +204,6 @@ export function parseDns(text: string): readonly string[] {
   return servers;
 }
 
-export interface HostsEntry {
-  readonly ip: string;
-  readonly name: string;
-}
-
 /** One --hosts-entry: the word `host`, or a comma list of IP=NAME. */
 export function parseHostsEntry(text: string): "host" | readonly HostsEntry[] {
   if (text === "host") return "host";
@@ -262,60 +216,4 @@ export function parseHostsEntry(text: string): "host" | readonly HostsEntry[] {
     if (!isIpAddress(ip)) refuse(`Invalid IP passed to --hosts-entry: ${quote(ip).slice(1, -1)}`);
     return { ip, name };
   });
-}
-
-export interface DnsFlags {
-  readonly dns: readonly (readonly string[])[];
-  readonly "dns-search": readonly string[];
-  readonly "dns-opt": readonly string[];
-  readonly "dns-domain": string;
-  readonly "hosts-entry": readonly ("host" | readonly HostsEntry[])[];
-}
-
-export interface DnsConfiguration {
-  readonly resolv:
-    | { readonly kind: "default" | "host" | "none" }
-    | {
-        readonly kind: "stage0";
-        readonly nameservers: readonly string[];
-        readonly search: readonly string[];
-        readonly options: readonly string[];
-        readonly domain: string;
-      };
-  readonly hosts:
-    | { readonly kind: "default" | "host" }
-    | { readonly kind: "stage0"; readonly entries: readonly HostsEntry[] };
-}
-
-/** What the DNS and hosts flags mean together (rkt-cli §5.2). */
-export function dnsConfiguration(flags: DnsFlags): DnsConfiguration {
-  return { resolv: resolvConfiguration(flags), hosts: hostsConfiguration(flags["hosts-entry"]) };
-}
-
-function resolvConfiguration(flags: DnsFlags): DnsConfiguration["resolv"] {
-  const search = flags["dns-search"];
-  const options = flags["dns-opt"];
-  const domain = flags["dns-domain"];
-  const nameservers = flags.dns.flat();
-  const more = search.length > 0 || options.length > 0 || domain !== "";
-  const word = nameservers.find((server) => server === "host" || server === "none");
-  if (word === "host" || word === "none") {
-    if (nameservers.length > 1)
-      refuse(`no other --dns options allowed when --dns=${word} is passed`);
-    if (more) {
-      refuse(`Cannot call --dns-opt, --dns-search, or --dns-domain with --dns=${word}`);
-    }
-    return { kind: word };
-  }
-  if (nameservers.length === 0 && !more) return { kind: "default" };
-  return { kind: "stage0", nameservers, search, options, domain };
-}
-
-function hostsConfiguration(given: DnsFlags["hosts-entry"]): DnsConfiguration["hosts"] {
-  const entries = given.flatMap((entry) => (entry === "host" ? [] : entry));
-  if (given.includes("host")) {
-    if (given.length > 1) refuse("cannot pass --hosts-entry=host with multiple hosts-entries");
-    return { kind: "host" };
-  }
-  return entries.length === 0 ? { kind: "default" } : { kind: "stage0", entries };
 }

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The flags that `run` and `prepare` share → what stage0 is asked for (rkt-cli §5.1). The order of the
 // checks is the reference's: a script sees the same first complaint.
-import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { resolve } from "node:path";
-import { checkEnvironmentName, type EnvironmentVariable } from "../appc/index.ts";
 import { RktError } from "../lib/errors.ts";
 import { quote } from "../lib/text.ts";
 import type { HostsEntry } from "../network/dns.ts";
@@ -14,6 +13,7 @@ import type { StartOptions } from "../stage0/start.ts";
 import type { Invocation } from "./command.ts";
 import type { Context } from "./context.ts";
 import type { PREPARE_FLAGS } from "./flag-sets.ts";
+import { inheritedEnvironment, readEnvironmentFiles } from "./pod-environment.ts";
 
 type Words = Pick<Invocation<typeof PREPARE_FLAGS>, "context" | "images" | "mounts"> & {
   readonly flags: Omit<Invocation<typeof PREPARE_FLAGS>["flags"], "quiet">;
@@ -71,55 +71,12 @@ export function podSource(words: Words, pullPolicy: string, interactive = false)
       mounts,
       volumes: flags.volume,
       ports: flags.port,
-      inheritedEnvironment: flags["inherit-env"] ? inherited(context.env) : [],
+      inheritedEnvironment: flags["inherit-env"] ? inheritedEnvironment(context.env) : [],
       fileEnvironment: readEnvironmentFiles(flags["set-env-file"], context.cwd),
       setEnvironment: [...flags["set-env"]].map(([name, value]) => ({ name, value })),
       caller: { uid: context.euid, gid: process.getegid?.() ?? 0 },
     },
   };
-}
-
-/** Variables whose names an app may not have (functions of bash, say) are not inherited. */
-function inherited(env: Readonly<Record<string, string | undefined>>): EnvironmentVariable[] {
-  const variables: EnvironmentVariable[] = [];
-  for (const [name, value] of Object.entries(env)) {
-    if (value !== undefined && /^[A-Za-z_][A-Za-z_0-9.-]*$/.test(name)) {
-      variables.push({ name, value });
-    }
-  }
-  return variables;
-}
-
-const MAX_ENVIRONMENT_FILE = 1024 * 1024;
-
-function readEnvironmentFiles(files: readonly string[], cwd: string): EnvironmentVariable[] {
-  const values = new Map<string, string>();
-  for (const file of files) {
-    const path = resolve(cwd, file);
-    let text: string;
-    try {
-      if (statSync(path).size > MAX_ENVIRONMENT_FILE) refuse(`file ${quote(file)} is too large`);
-      text = readFileSync(path, "utf8");
-    } catch (error) {
-      if (error instanceof RktError) throw error;
-      throw new RktError("USAGE", `cannot read --set-env-file ${quote(file)}`, { cause: error });
-    }
-    for (const raw of text.split("\n")) {
-      const line = raw.trim();
-      if (line === "" || line.startsWith("#") || line.startsWith(";")) continue;
-      const equals = line.indexOf("=");
-      if (equals <= 0) {
-        refuse(`environment variable must be specified as name=value (file ${quote(file)})`);
-      }
-      const name = line.slice(0, equals);
-      if (values.has(name)) {
-        refuse(`environment variable ${quote(name)} already set (file ${quote(file)})`);
-      }
-      checkEnvironmentName(name);
-      values.set(name, line.slice(equals + 1));
-    }
-  }
-  return [...values].map(([name, value]) => ({ name, value }));
 }
 
 interface StartFlags {

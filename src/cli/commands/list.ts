@@ -5,10 +5,10 @@ import { formatTime, humanizeAge } from "../../lib/humanize.ts";
 import { stripControl } from "../../lib/text.ts";
 import { describePod, type PodView, viewPod } from "../../pod/describe.ts";
 import { listFolder, listPods } from "../../pod/directory.ts";
-import { AC_VERSION } from "../../pod/generate-manifest.ts";
 import type { Run } from "../command.ts";
 import type { LIST_FLAGS } from "../flag-sets.ts";
 import { formatJson } from "../json.ts";
+import { problemReport } from "../problem-report.ts";
 import { formatTable } from "../table.ts";
 
 const FOLDERS = ["run", "exited-garbage", "prepare", "prepared"] as const;
@@ -40,7 +40,7 @@ export const run: Run<typeof LIST_FLAGS> = async ({ context, flags }) => {
     if (!flags["no-legend"]) rows.unshift(legend(flags.full));
     context.out(formatTable(rows));
   }
-  if (problems.length > 0) context.err(problemReport(problems));
+  if (problems.length > 0) context.err(problemReport("pods", problems));
   return 0;
 };
 
@@ -68,17 +68,4 @@ function podRows(view: PodView, full: boolean): string[][] {
   });
   const [first = full ? ["-", "-", "-"] : ["-", "-"], ...others] = apps;
   return [[uuid, ...first, ...pod], ...others.map((app) => ["", ...app, "", "", "", ""])];
-}
-
-function problemReport(problems: readonly string[]): string {
-  const head = `${problems.length} error(s) encountered when listing pods:`;
-  return [
-    head,
-    "-".repeat(head.length),
-    ...problems,
-    "",
-    "misc:",
-    `  rkt's appc version: ${AC_VERSION}`,
-    "",
-  ].join("\n");
 }
