@@ -214,7 +214,7 @@ export function refresh(dataDir: string, pod: PodRef): PodRef | undefined {
   return findPod(dataDir, pod.uuid);
 }
 
-/** What a folder holds: pods by UUID; names that are none are left out, files are reported. */
+/** What a folder holds: pods by UUID, in its order; names that are none are left out, files are reported. */
 export interface FolderListing {
   readonly pods: readonly PodUUID[];
   readonly unrecognized: readonly string[];
@@ -239,7 +239,7 @@ export function listFolder(dataDir: string, directory: PodDirectory): FolderList
       pods.push(entry.name as PodUUID);
     }
   }
-  return { pods, unrecognized };
+  return { pods: pods.sort(), unrecognized };
 }
 
 function readFolder(path: string) {
