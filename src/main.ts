@@ -12,6 +12,9 @@ const LATER: ReadonlySet<string> = new Set(["actool", "acbuild", "docker2aci"]);
 const called = process.argv0;
 const program = called.slice(called.lastIndexOf("/") + 1);
 
+// Modes are part of the on-disk format (rkt-cli §1.6): the caller's umask must not lock the group rkt out.
+process.umask(0o022);
+
 let status = FAILURE;
 try {
   const host = processHost(process.argv.slice(2));

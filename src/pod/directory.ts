@@ -14,6 +14,7 @@ import {
 import { join } from "node:path";
 import { type PodUUID, parseUUID } from "../appc/index.ts";
 import { isErrno } from "../lib/errors.ts";
+import { quote } from "../lib/text.ts";
 import { fsyncDir, syncFileSystem } from "../sys/durable.ts";
 import { lookupGroup } from "../sys/groups.ts";
 import { type Lock, lockDirectory, tryLockDirectory } from "../sys/lock.ts";
@@ -228,7 +229,7 @@ export function listFolder(dataDir: string, directory: PodDirectory): FolderList
     entries = readFolder(podsDirectory(dataDir, directory));
   } catch (error) {
     if (isErrno(error, "ENOENT")) return { pods, unrecognized };
-    throw error;
+    throw explainFolder(error, dataDir);
   }
   for (const entry of entries) {
     if (!entry.isDirectory()) {
@@ -240,6 +241,16 @@ export function listFolder(dataDir: string, directory: PodDirectory): FolderList
     }
   }
   return { pods: pods.sort(), unrecognized };
+}
+
+function explainFolder(error: unknown, dataDir: string): unknown {
+  if (!isErrno(error, "EACCES", "ENOTDIR")) return error;
+  return new PodError("POD_IO", `cannot read the pods of the data directory ${quote(dataDir)}`, {
+    cause: error,
+    remedy: isErrno(error, "EACCES")
+      ? "run as root or as a member of the group rkt, or choose another directory with --dir"
+      : undefined,
+  });
 }
 
 function readFolder(path: string) {

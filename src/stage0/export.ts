@@ -9,12 +9,12 @@ import {
   readFileSync,
   realpathSync,
   renameSync,
+  statSync,
   unlinkSync,
   writeFileSync,
   writeSync,
 } from "node:fs";
 import { extname, join } from "node:path";
-import { gzipSync } from "node:zlib";
 import { isErrno } from "../lib/errors.ts";
 import { quote } from "../lib/text.ts";
 import type { PodRef } from "../pod/directory.ts";
@@ -71,13 +71,7 @@ function exportOverlay(pod: PodRef, options: ExportOptions & { readonly app: str
   const info = join(pod.path, POD_FILES.appsInfo, options.app);
   const tree = readFileSync(join(info, "treeStoreID"), "utf8").trim();
   const lower = join(options.dataDir, "cas", "tree", tree, "rootfs");
-  if (!existsSync(lower)) {
-    throw new Stage0Error(
-      "EXPORT",
-      `cannot export pod "${pod.uuid}": its image is no longer rendered in the store`,
-      { remedy: "fetch the image again" },
-    );
-  }
+  requireTree(pod, lower);
   const upper = join(pod.path, "overlay", tree, "upper", options.app);
   using layout = createExportLayout(options.dataDir);
   writeFileSync(join(layout.path, "manifest"), readFileSync(join(info, "manifest")));
@@ -87,6 +81,24 @@ function exportOverlay(pod: PodRef, options: ExportOptions & { readonly app: str
     writeAci(layout.path, options.output);
   } finally {
     unmount(layout.rootfs);
+  }
+}
+
+function requireTree(pod: PodRef, rootfs: string): void {
+  try {
+    statSync(rootfs);
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) {
+      throw new Stage0Error(
+        "EXPORT",
+        `cannot export pod "${pod.uuid}": its image is no longer rendered in the store`,
+        { remedy: "fetch the image again" },
+      );
+    }
+    throw new Stage0Error("EXPORT", `cannot export pod "${pod.uuid}"`, {
+      cause: error,
+      remedy: isErrno(error, "EACCES") ? "run as root" : undefined,
+    });
   }
 }
 
@@ -102,7 +114,7 @@ function writeAci(layout: string, output: string): void {
       let size = 0;
       const flush = () => {
         if (size === 0) return;
-        const packed = gzipSync(Buffer.concat(parts));
+        const packed = Bun.gzipSync(Buffer.concat(parts));
         let at = 0;
         while (at < packed.length) at += writeSync(fd, packed, at);
         parts = [];

@@ -24,6 +24,7 @@ import {
   serializePodManifest,
 } from "../appc/index.ts";
 import { type FetchContext, findImage } from "../fetch/index.ts";
+import { quote } from "../lib/text.ts";
 import {
   createPod,
   ensurePodDirectories,
@@ -145,12 +146,18 @@ async function resolveSource(source: PodSource, context: PrepareContext): Promis
 
 const MAX_POD_MANIFEST = 16 * 1024 * 1024;
 
-function resolveManifest(file: string, { fetch }: PrepareContext): ResolvedSource {
-  if (statSync(file).size > MAX_POD_MANIFEST) {
-    throw new PodError("POD_MANIFEST", `pod manifest ${JSON.stringify(file)} is too large`);
+function readManifestFile(file: string): { bytes: Uint8Array; manifest: PodManifest } {
+  try {
+    if (statSync(file).size > MAX_POD_MANIFEST) throw new Error("it is too large");
+    const bytes = readFileSync(file);
+    return { bytes, manifest: parsePodManifest(bytes) };
+  } catch (cause) {
+    throw new PodError("POD_MANIFEST", `cannot use the pod manifest ${quote(file)}`, { cause });
   }
-  const bytes = readFileSync(file);
-  const manifest = parsePodManifest(bytes);
+}
+
+function resolveManifest(file: string, { fetch }: PrepareContext): ResolvedSource {
+  const { bytes, manifest } = readManifestFile(file);
   if (manifest.apps.length === 0) {
     throw new PodError("POD_MANIFEST", "pod must contain at least one application");
   }
@@ -192,6 +199,10 @@ async function writePod(
   mkdirSync(at(POD_FILES.stage2), { recursive: true, mode: 0o750 });
   mkdirSync(at(POD_FILES.stage1Etc), { mode: 0o750 });
   mkdirSync(at(POD_FILES.appsInfo), { mode: 0o750 });
+  // stage1 would make these, but for root alone: the group rkt reads statuses and logs.
+  for (const folder of [POD_FILES.status, POD_FILES.pids, POD_FILES.logs]) {
+    mkdirSync(at(folder), { recursive: true, mode: 0o750 });
+  }
   writeFileSync(at(POD_FILES.stage1Manifest), BUILTIN_STAGE1_MANIFEST, { mode: 0o640 });
   symlinkSync("native", at("flavor"));
   for (const app of apps) {

@@ -78,7 +78,11 @@ export function ensureLayout(paths: StorePaths): void {
         { cause: error, details: { path: paths.dataDir } },
       );
     }
-    throw explainAccess(error, paths);
+    throw explainSystem(
+      explainAccess(error, paths),
+      "STORE_LAYOUT",
+      `cannot use the data directory ${quote(paths.dataDir)}`,
+    );
   }
 }
 

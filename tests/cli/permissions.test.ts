@@ -53,6 +53,7 @@ test("a member of the group rkt may fetch and list, but not run", async () => {
   const member = as(RKT_GROUP);
   expect(await rkt.ok(["image", "list", "--no-legend"], member)).toContain("example.com/busybox");
   expect(await rkt.ok(["list", "--no-legend"], member)).toContain("prepared");
+  expect(await rkt.ok(["image", "gc", "--grace-period=24h"], member)).toBe("");
   const other = `${rkt.work}/other.aci`;
   writeFileSync(other, buildAci({ name: "example.com/other" }));
   expect((await rkt.ok([INSECURE, "fetch", other], member)).trim()).not.toBe(key);
@@ -72,6 +73,36 @@ test("a member of the group rkt may fetch and list, but not run", async () => {
       bug: false,
     });
     expect(result.stderr).toContain("permission denied");
+  }
+});
+
+test("a member of the group rkt sees how a pod ended, whatever root's umask; others get a sentence", async () => {
+  await using rkt = newRkt();
+  await using _groups = await withGroups(rkt);
+  openWay(rkt);
+  const busybox = `${rkt.work}/busybox.aci`;
+  writeFileSync(busybox, busyboxAci());
+  const uuidFile = `${rkt.work}/uuid`;
+  const words = ["run", "--net=none", `--uuid-file-save=${uuidFile}`, busybox];
+  const script = ["--", "-c", "echo printed; exit 3"];
+  const strict = { under: ["sh", "-c", 'umask 077; exec "$@"', "sh"] };
+  expect((await rkt.run([INSECURE, ...words, ...script], strict)).status).toBe(3);
+  expect(statSync(uuidFile).mode & 0o777).toBe(0o644);
+
+  const uuid = readFileSync(uuidFile, "utf8");
+  const member = as(RKT_GROUP);
+  expect(await rkt.ok(["list", "--no-legend"], member)).toContain("exited");
+  expect(await rkt.ok(["status", uuid], member)).toContain("app-busybox=3");
+  expect(await rkt.ok(["logs", uuid], member)).toContain("printed");
+  await rkt.fails(
+    ["export", uuid, `${rkt.work}/out.aci`],
+    `export: cannot export pod "${uuid}": stat`,
+    member,
+  );
+  const sentence = `cannot read the pods of the data directory "${rkt.data}"`;
+  for (const command of ["list", "status", "logs", "cat-manifest"]) {
+    const args = command === "list" ? [command] : [command, uuid];
+    await rkt.fails(args, `${command}: ${sentence}`, as(1));
   }
 });
 
