@@ -137,10 +137,10 @@ async function parseCommand(
   const lazy = [flags, imageFlags].some((set) => Object.values(set).some((flag) => flag.lazy));
   const context: Omit<SetContext, "given"> = {
     cwd: host.cwd,
-    parsers: lazy ? await import("./flag-values.ts") : undefined,
+    parsers: lazy ? (await import("./runtime.ts")).flagParsers : undefined,
   };
   if (command.images !== undefined) {
-    const { parseImageArguments } = await import("./image-args.ts");
+    const { parseImageArguments } = await import("./runtime.ts");
     const { appArguments } = command.images;
     return {
       ...parseImageArguments(words, { flags, imageFlags, appArguments }, context),

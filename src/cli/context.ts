@@ -88,7 +88,7 @@ export function makeContext(host: Host, globals: Globals, commandName: string): 
   const directories = { systemConfig: globals.systemConfig, localConfig: globals.localConfig };
 
   const config = once(async () => {
-    const { loadConfig } = await import("../config/index.ts");
+    const { loadConfig } = await import("./runtime.ts");
     return loadConfig({
       system: globals.systemConfig,
       local: globals.localConfig,
@@ -102,14 +102,14 @@ export function makeContext(host: Host, globals: Globals, commandName: string): 
   });
 
   const store = once(async () => {
-    const { openStore } = await import("../store/index.ts");
+    const { openStore } = await import("./runtime.ts");
     opened = openStore(await dataDir());
     return opened;
   });
 
   const keystore = once(async () => {
     if (globals.insecure.image) return undefined;
-    const { openKeystore } = await import("../trust/keystore.ts");
+    const { openKeystore } = await import("./runtime.ts");
     return openKeystore(directories);
   });
 
@@ -148,7 +148,10 @@ export function makeContext(host: Host, globals: Globals, commandName: string): 
         // Any other word means `new` (rkt-cli §2.1).
         pullPolicy: pullPolicy === "never" || pullPolicy === "update" ? pullPolicy : "new",
         dependencies,
-        review: makeReview(host),
+        // Looked at only when there is a key to review: asking for a terminal takes 1 ms of a start.
+        get review() {
+          return makeReview(host);
+        },
       };
     },
     close() {

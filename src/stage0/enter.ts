@@ -3,7 +3,6 @@
 // privilege than the app (rkt-cli §5.9; CVE-2019-10144, -10145, -10147).
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { cgroupDirectory } from "../cgroup/pod-cgroup.ts";
 import { isErrno } from "../lib/errors.ts";
 import type { InsecureOptions } from "../lib/insecure-options.ts";
@@ -77,7 +76,7 @@ async function waitForProcesses(
     if (readIfThere(join(pod.path, POD_FILES.status, app)) !== undefined) {
       throw new Stage0Error("POD_STATE", `app "${app}" of pod "${pod.uuid}" has ended`);
     }
-    await sleep(POLL_MS);
+    await Bun.sleep(POLL_MS);
   }
 }
 

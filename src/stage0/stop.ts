@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // `rkt stop`: asks the supervisor of a running pod to end it in order, or kills it (rkt-cli §5.6).
-import { setTimeout as sleep } from "node:timers/promises";
 import { isErrno } from "../lib/errors.ts";
 import { findPod, type PodRef } from "../pod/directory.ts";
 import { readPodProcesses } from "../pod/read.ts";
@@ -42,6 +41,6 @@ export async function stopPod(
         if (!isErrno(error, "ESRCH")) throw error;
       }
     }
-    await sleep(POLL_MS);
+    await Bun.sleep(POLL_MS);
   }
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Waiting for a pod: for its end, or for all its apps to run (rkt-cli §5.5). Pods have no parent that we
 // could ask, so this looks every 100 ms, as rkt did.
-import { setTimeout as sleep } from "node:timers/promises";
 import { findPod, type PodRef } from "../pod/directory.ts";
 import { isReady } from "../pod/read.ts";
 import { isFinished } from "../pod/state.ts";
@@ -29,7 +28,7 @@ async function waitFor(
         `timed out while waiting for pod "${pod.uuid}" to ${goal.what}`,
       );
     }
-    await sleep(Math.max(0, Math.min(POLL_MS, deadline - Date.now())));
+    await Bun.sleep(Math.max(0, Math.min(POLL_MS, deadline - Date.now())));
     const next = findPod(dataDir, pod.uuid);
     // A pod that was deleted meanwhile has finished.
     if (next === undefined) return { ...current, state: "garbage" };

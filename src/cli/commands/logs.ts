@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // `rkt logs` (not in rkt): what the apps of a pod printed, while it runs and after. Output of one app is
 // given back as it was, stdout and stderr apart; of several, each line says whose it is.
-import { setTimeout as sleep } from "node:timers/promises";
 import { findPod, resolvePod } from "../../pod/directory.ts";
 import { AppLog, logTime, nextRecord } from "../../pod/logs.ts";
 import { readPodManifest } from "../../pod/read.ts";
@@ -42,7 +41,7 @@ export const run: Run<typeof LOGS_FLAGS> = async ({ context, flags, args, usage 
       print();
       // Looked at before printing: what came until then has been printed now.
       if (!flags.follow || now === undefined || isFinished(now.state)) return 0;
-      await sleep(POLL_MS);
+      await Bun.sleep(POLL_MS);
     }
   } finally {
     for (const log of logs) log[Symbol.dispose]();
