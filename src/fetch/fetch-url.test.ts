@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { utimesSync } from "node:fs";
+import { rmSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import type { ImageKey } from "../appc/index.ts";
 import { SECURE } from "../lib/insecure-options.ts";
+import { keyedPath } from "../store/keys.ts";
 import { failure } from "../store/test-images.ts";
 import { armor } from "../trust/fixture.ts";
 import type { FetchContext } from "./context.ts";
@@ -73,6 +74,19 @@ describe("an image by URL", () => {
     ]);
     expect(world.web.log).toEqual([`GET ${ASC}`, `GET ${URL_}`]);
     expect(world.leftovers()).toEqual([]);
+  });
+
+  test("whose record of verification is lost is fetched again, with checks and without", async () => {
+    await serveSigned();
+    const image = await fetch_();
+    const record = world.store.remote(URL_);
+    if (record === undefined) throw new Error("no record");
+    for (const changes of [insecure, {}]) {
+      world.store.putRemote({ ...record, maxAge: 1000, downloadTime: new Date() });
+      rmSync(keyedPath(world.store.paths.records, image));
+      await fetch_(changes);
+      expect(world.store.verification(image).kind).not.toBe("unknown");
+    }
   });
 
   test("is refused before it is asked for when nobody we trust signed it", async () => {

@@ -10,10 +10,10 @@ import type { FetchContext } from "./context.ts";
 import { downloadImage } from "./download-image.ts";
 import { FetchError } from "./errors.ts";
 import {
-  checkManifest,
   type Expected,
   importChecked,
   makeVerifier,
+  manifestMismatch,
   requireSigner,
   type Verifier,
   verifyRaw,
@@ -126,14 +126,17 @@ async function usableRecord(
 ): Promise<RemoteRecord | undefined> {
   const record = store.remote(url);
   if (record === undefined) return undefined;
+  const verification = store.verification(record.key);
+  if (verification.kind === "unknown") return undefined;
   const manifest = store.manifest(record.key);
+  if (expected !== undefined && manifestMismatch(manifest, expected) !== undefined) {
+    return undefined;
+  }
   if (keystore !== undefined) {
-    const verification = store.verification(record.key);
     if (verification.kind !== "openpgp") return undefined;
     const { keys } = await keystore.keysFor(manifest.name);
     if (!keys.some((key) => key.fingerprint === verification.fingerprint)) return undefined;
   }
-  if (expected !== undefined) checkManifest(manifest, expected);
   return record;
 }
 

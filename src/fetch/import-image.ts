@@ -128,14 +128,17 @@ export async function importChecked(
   return key;
 }
 
-export function checkManifest(manifest: ImageManifest, expected: Expected): void {
-  if (manifest.name !== expected.name) {
-    throw new FetchError(
-      "MANIFEST_MISMATCH",
-      `error when reading the app name: ${quote(expected.name)} expected but ${quote(manifest.name)} found`,
-      { details: { expected: expected.name, found: manifest.name } },
-    );
-  }
-  const mismatch = labelMismatch(expected.labels, manifest.labels);
-  if (mismatch !== undefined) throw new FetchError("MANIFEST_MISMATCH", mismatch);
+function checkManifest(manifest: ImageManifest, expected: Expected): void {
+  const mismatch = manifestMismatch(manifest, expected);
+  if (mismatch === undefined) return;
+  throw new FetchError("MANIFEST_MISMATCH", mismatch, {
+    details: { expected: expected.name, found: manifest.name },
+  });
+}
+
+/** How an image is another one than was asked for; undefined when it is the one. */
+export function manifestMismatch(manifest: ImageManifest, expected: Expected): string | undefined {
+  return manifest.name === expected.name
+    ? labelMismatch(expected.labels, manifest.labels)
+    : `error when reading the app name: ${quote(expected.name)} expected but ${quote(manifest.name)} found`;
 }

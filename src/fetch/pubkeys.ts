@@ -145,7 +145,7 @@ function describeKey(key: PublicKeyInfo): string {
   ].join("\n");
 }
 
-/** With --insecure-options=tls,pubkey an https URL says nothing about who answered. */
+/** As in the reference, --trust-keys-from-https counts with --insecure-options=tls,pubkey, too: the user says both. */
 function needsReview(location: string, options: TrustOptions): boolean {
   if (options.skipReview) return false;
   return !(options.trustKeysFromHttps && /^https:/i.test(location));
