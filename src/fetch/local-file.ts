@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // A local image file, copied into cas/tmp and hashed on the way: the original may change under our hands
 // between the check of its signature and its use.
-import { randomBytes } from "node:crypto";
-import { closeSync, constants, fchmodSync, fstatSync, openSync, read, unlinkSync } from "node:fs";
-import { join } from "node:path";
-import { isErrno } from "../lib/errors.ts";
+import { closeSync, constants, fstatSync, openSync, read } from "node:fs";
 import { quote } from "../lib/text.ts";
-import { tryLockFd } from "../sys/lock.ts";
+import { createTemporary, type TemporaryFile } from "../store/index.ts";
 import type { HashName, RawImage } from "../trust/index.ts";
 import { FetchError } from "./errors.ts";
 import { checkSpace, HashWriter, newHashes } from "./hash-writer.ts";
@@ -67,44 +64,9 @@ function openSource(path: string): number {
   );
 }
 
-interface Temporary extends Disposable {
-  readonly fd: number;
-  readonly path: string;
-}
-
-/**
- * Named and locked like the store's own temporary files: without a lock it is a leftover of a crash, which
- * gc removes.
- */
-function createTemporary(directory: string): Temporary {
-  const path = join(directory, `import-${randomBytes(12).toString("hex")}`);
-  const fd = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o660);
-  const temporary = {
-    fd,
-    path,
-    [Symbol.dispose]() {
-      try {
-        unlinkSync(path);
-      } catch (error) {
-        if (!isErrno(error, "ENOENT")) throw error;
-      } finally {
-        closeSync(fd);
-      }
-    },
-  };
-  try {
-    fchmodSync(fd, 0o660);
-    tryLockFd(fd, "exclusive");
-    return temporary;
-  } catch (error) {
-    temporary[Symbol.dispose]();
-    throw error;
-  }
-}
-
 async function copy(
   source: number,
-  target: Temporary,
+  target: TemporaryFile,
   options: { readonly hashNames: readonly HashName[]; readonly limit: number },
 ): Promise<RawImage> {
   const ring = Array.from({ length: BUFFERS }, () => Buffer.allocUnsafeSlow(CHUNK));

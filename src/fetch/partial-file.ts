@@ -12,12 +12,12 @@ import {
   openSync,
   readFileSync,
   statSync,
-  unlinkSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
 import { isErrno } from "../lib/errors.ts";
-import { tryLockFd } from "../sys/lock.ts";
+import { isStillAt, tryLockFd } from "../sys/lock.ts";
+import { removeFile } from "../sys/remove-file.ts";
 
 export interface PartialFile extends Disposable {
   readonly fd: number;
@@ -58,7 +58,7 @@ export async function lockPartialFile(
         await Bun.sleep(POLL_MS);
       }
       // The holder before us removed the file when it was done: then there is a new one to lock.
-      if (isStill(fd, path)) return own(fd, path, waited);
+      if (isStillAt(fd, path)) return own(fd, path, waited);
     } catch (error) {
       closeSync(fd);
       throw error;
@@ -72,12 +72,6 @@ function open(path: string): number {
   const fd = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o660);
   if (fstatSync(fd).uid === process.geteuid?.()) fchmodSync(fd, 0o660);
   return fd;
-}
-
-function isStill(fd: number, path: string): boolean {
-  const opened = fstatSync(fd);
-  const there = statSync(path, { throwIfNoEntry: false });
-  return there !== undefined && there.ino === opened.ino && there.dev === opened.dev;
 }
 
 function own(fd: number, path: string, waited: boolean): PartialFile {
@@ -110,21 +104,13 @@ function own(fd: number, path: string, waited: boolean): PartialFile {
         if (!this.keep || fstatSync(fd).size === 0) {
           removeFile(etagPath);
           // An import may have moved the file to its place: what is there now is not ours.
-          if (isStill(fd, path)) removeFile(path);
+          if (isStillAt(fd, path)) removeFile(path);
         }
       } finally {
         closeSync(fd);
       }
     },
   };
-}
-
-function removeFile(path: string): void {
-  try {
-    unlinkSync(path);
-  } catch (error) {
-    if (!isErrno(error, "ENOENT")) throw error;
-  }
 }
 
 /** Only a strong ETag promises the same bytes (RFC 9110 §8.8.1). */

@@ -5,9 +5,9 @@ import { closeSync, constants, lstatSync, openSync, rmSync, statSync } from "nod
 import { basename, join } from "node:path";
 import type { ImageKey } from "../appc/index.ts";
 import { isErrno } from "../lib/errors.ts";
-import { tryLockFd } from "../sys/lock.ts";
+import { isStillAt, tryLockFd } from "../sys/lock.ts";
 import { removeFile } from "../sys/remove-file.ts";
-import { isStill, tryLockKey } from "./key-lock.ts";
+import { tryLockKey } from "./key-lock.ts";
 import { asKey, keyedPath, listKeyedFiles, readNames } from "./keys.ts";
 import type { StorePaths } from "./layout.ts";
 import { IMPORT_PREFIX } from "./temporary.ts";
@@ -60,7 +60,7 @@ function removeUnlocked(path: string): boolean {
   }
   try {
     // The file that was opened may have become a blob since, and another download have begun at its path.
-    if (!tryLockFd(fd, "exclusive") || !isStill(fd, path)) return false;
+    if (!tryLockFd(fd, "exclusive") || !isStillAt(fd, path)) return false;
     removeFile(path);
     return true;
   } finally {

@@ -11,6 +11,7 @@ export {
   type RenderOptions,
   type Store,
 } from "./store.ts";
+export { createTemporary, type TemporaryFile } from "./temporary.ts";
 export {
   parseTreeStoreID,
   type RenderedTree,

@@ -1,18 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // One lock file per key (rkt-runtime §6.5). Whoever holds the lock exclusively may remove the file, so a
 // lock counts only if the file that was locked is still the one at that path.
-import {
-  closeSync,
-  constants,
-  fchmodSync,
-  fstatSync,
-  openSync,
-  statSync,
-  unlinkSync,
-} from "node:fs";
+import { closeSync, constants, fchmodSync, fstatSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { isErrno } from "../lib/errors.ts";
-import { type LockKind, lockFd, tryLockFd } from "../sys/lock.ts";
+import { isStillAt, type LockKind, lockFd, tryLockFd } from "../sys/lock.ts";
+import { removeFile } from "../sys/remove-file.ts";
 
 /** A held lock on a key; disposing it releases it. */
 export interface KeyLock extends Disposable {
@@ -44,7 +37,7 @@ function attempt(path: string, lock: (fd: number) => boolean): KeyLock | "busy" 
   const fd = openLockFile(path);
   let result: KeyLock | "busy" | "replaced" | undefined;
   try {
-    result = !lock(fd) ? "busy" : isStill(fd, path) ? held(fd, path) : "replaced";
+    result = !lock(fd) ? "busy" : isStillAt(fd, path) ? held(fd, path) : "replaced";
     return result;
   } finally {
     if (typeof result !== "object") closeSync(fd);
@@ -69,13 +62,7 @@ function openLockFile(path: string): number {
 function held(fd: number, path: string): KeyLock {
   let open = true;
   return {
-    removeFile() {
-      try {
-        unlinkSync(path);
-      } catch (error) {
-        if (!isErrno(error, "ENOENT")) throw error;
-      }
-    },
+    removeFile: () => removeFile(path),
     [Symbol.dispose]() {
       if (open) {
         open = false;
@@ -83,11 +70,4 @@ function held(fd: number, path: string): KeyLock {
       }
     },
   };
-}
-
-/** True when the open file is (still) the one at `path`. */
-export function isStill(fd: number, path: string): boolean {
-  const opened = fstatSync(fd);
-  const there = statSync(path, { throwIfNoEntry: false });
-  return there !== undefined && there.ino === opened.ino && there.dev === opened.dev;
 }

@@ -4,9 +4,8 @@
 import { closeSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
 import { isErrno } from "../lib/errors.ts";
-import { tryLockFd } from "../sys/lock.ts";
+import { isStillAt, tryLockFd } from "../sys/lock.ts";
 import { randomName } from "../sys/random-name.ts";
-import { isStill } from "./key-lock.ts";
 import { createSharedFile } from "./layout.ts";
 
 /** Names that start so belong to a running import: without a lock on them they are waste. */
@@ -23,7 +22,7 @@ export function createTemporary(directory: string): TemporaryFile {
     const path = join(directory, `${IMPORT_PREFIX}${randomName(12)}`);
     const fd = createSharedFile(path);
     // Between open and flock gc may have taken the file for a leftover: then there is a next one.
-    if (tryLockFd(fd, "exclusive") && isStill(fd, path)) return own(fd, path);
+    if (tryLockFd(fd, "exclusive") && isStillAt(fd, path)) return own(fd, path);
     closeSync(fd);
   }
 }
@@ -34,7 +33,7 @@ function own(fd: number, path: string): TemporaryFile {
     path,
     [Symbol.dispose]() {
       try {
-        if (isStill(fd, path)) unlinkSync(path);
+        if (isStillAt(fd, path)) unlinkSync(path);
       } catch (error) {
         if (!isErrno(error, "ENOENT")) throw error;
       } finally {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // flock(2) on files and directories. The kernel drops a lock when the last descriptor of its open file
 // goes away, so a dead process never leaves one. Descriptors are O_CLOEXEC; `keepAcrossExec` clears that.
-import { closeSync, fchmodSync, fstatSync } from "node:fs";
+import { closeSync, fchmodSync, fstatSync, statSync } from "node:fs";
 import { isErrno } from "../lib/errors.ts";
 import {
   AT_FDCWD,
@@ -119,6 +119,13 @@ function tryLockPath(path: string, kind: LockKind, create: number | undefined): 
   }
   closeSync(fd);
   return undefined;
+}
+
+/** Whether the open file is (still) the one at `path`: a lock on a file that was replaced protects nothing. */
+export function isStillAt(fd: number, path: string): boolean {
+  const opened = fstatSync(fd);
+  const there = statSync(path, { throwIfNoEntry: false });
+  return there !== undefined && there.ino === opened.ino && there.dev === opened.dev;
 }
 
 /** Clears close-on-exec, so that the descriptor (and the lock on it) survives `execve`. */
