@@ -23,6 +23,7 @@ import type { Brand } from "../lib/brand.ts";
 import { isErrno } from "../lib/errors.ts";
 import { bootID } from "../sys/boot-id.ts";
 import { fsyncDir, syncFileSystem, writeFileDurable } from "../sys/durable.ts";
+import { removeFile } from "../sys/remove-file.ts";
 import { StoreError } from "./errors.ts";
 import { lockKey, tryLockKey } from "./key-lock.ts";
 import { asKey, readNames } from "./keys.ts";
@@ -132,7 +133,12 @@ function writeAbout(directory: string, job: TreeJob): void {
   writeFileSync(join(directory, "image"), job.key, { mode: 0o644 });
 }
 
+/** Only under the tree's lock. */
 function markSynced(directory: string): void {
+  // Whoever died here has left a temporary file, and the tree to be marked again.
+  for (const name of readNames(directory)) {
+    if (name.startsWith("rendered.")) removeFile(join(directory, name));
+  }
   writeFileDurable(join(directory, "rendered"), SYNCED, 0o644);
 }
 
