@@ -157,8 +157,9 @@ class Station implements AsyncDisposable {
     await must(["image", "list"]);
     await operation.calm?.(rkt);
     await must(["gc", "--grace-period=0s", "--expire-prepared=0s"]);
+    problems.push(...this.reference.broken(rkt), ...waste(rkt, { keepsPartial }));
     await must(["image", "gc"]);
-    problems.push(...this.reference.broken(rkt), ...waste(rkt, { keepsPartial }), ...orphans(rkt));
+    problems.push(...this.reference.broken(rkt), ...orphans(rkt));
     try {
       await operation.after(rkt);
     } catch (error) {

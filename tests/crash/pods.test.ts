@@ -76,6 +76,8 @@ const OPERATIONS: readonly Operation[] = [
     args: (rkt) => ["run-prepared", "--net=none", podIn(rkt, "prepared")],
     after: runs,
     survives: POD_SURVIVES,
+    // As with run.
+    leaveOut: /UUID\/(logs|stage1\/rootfs\/(dev|rkt|opt))/,
   },
   {
     name: "stop",
@@ -101,7 +103,8 @@ const OPERATIONS: readonly Operation[] = [
       await rkt.ok(["gc", "--mark-only"]);
       await runs(rkt);
       for (const folder of ["embryo", "prepare"]) {
-        mkdirSync(`${rkt.data}/pods/${folder}/${crypto.randomUUID()}`);
+        // Behind the other in the order of UUIDs, in every run.
+        mkdirSync(`${rkt.data}/pods/${folder}/ffffffff-0000-4000-8000-${folder.length}00000000000`);
       }
     },
     args: () => ["gc", "--grace-period=0s", "--expire-prepared=0s"],

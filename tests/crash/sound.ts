@@ -46,7 +46,12 @@ export class Reference {
       const missing = this.#prepared.filter((name) => !shape.has(name));
       if (missing.length > 0)
         yield `P2: prepared, but not whole: ${pod} lacks ${missing.join(", ")}`;
-      else if (!isJson(join(pod, "pod"))) yield `P2: prepared with a broken manifest: ${pod}`;
+      for (const name of shape) {
+        if (basename(name) !== "treeStoreID") continue;
+        const tree = join(cas, "tree", readFileSync(join(pod, name), "utf8").trim());
+        if (!exists(join(tree, "rendered"))) yield `P2: prepared, but its tree is gone: ${pod}`;
+      }
+      if (!isJson(join(pod, "pod"))) yield `P2: prepared with a broken manifest: ${pod}`;
     }
     for (const pod of podsIn(rkt, "run")) {
       if (!isJson(join(pod, "pod"))) yield `P3: in run with a broken manifest: ${pod}`;

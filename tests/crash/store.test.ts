@@ -62,6 +62,8 @@ const OPERATIONS: readonly Operation[] = [
       await fetchAndRun(rkt);
     },
     keepsPartial: true,
+    // As with a file.
+    leaveOut: /\/cas\/(tree|treestorelocks)\//,
   },
   {
     name: "a fetch of an image that is there",
@@ -80,6 +82,9 @@ const OPERATIONS: readonly Operation[] = [
     name: "image gc",
     async before(rkt) {
       await fetchOnce(rkt);
+      // Its tree must stay, the other image's must not.
+      await rkt.ok(["prepare", NAME, "--", "-c", "true"]);
+      await rkt.ok(["--insecure-options=image", "fetch", `${rkt.work}/other.aci`]);
       writeFileSync(`${rkt.data}/cas/tmp/import-0123456789abcdef01234567`, "left by somebody");
     },
     args: () => ["image", "gc", "--grace-period=0s"],
