@@ -164,11 +164,12 @@ function configurationFiles(input: PlanInput): Op[] {
   const { resolvConf, hosts, hostname } = input.files ?? {};
   const flags = BIND_FLAGS.replaceDangling;
   const ops: Op[] = [];
-  if (resolvConf !== undefined) ops.push(bind(resolvConf, "/etc/resolv.conf", flags));
+  // The host's own file can be read in the pod, not written; one that was made for the pod is the apps'.
+  const file = (source: string, target: string, more = 0): Op =>
+    bind(source, target, flags | more, source.startsWith("/") ? readOnly | noSuid | noDev : 0);
+  if (resolvConf !== undefined) ops.push(file(resolvConf, "/etc/resolv.conf"));
   if (hosts !== undefined) {
-    ops.push(
-      bind(hosts.path, "/etc/hosts", flags | (hosts.whenMissing ? BIND_FLAGS.ifTargetMissing : 0)),
-    );
+    ops.push(file(hosts.path, "/etc/hosts", hosts.whenMissing ? BIND_FLAGS.ifTargetMissing : 0));
   }
   if (hostname !== false) {
     ops.push(

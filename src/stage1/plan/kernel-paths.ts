@@ -15,6 +15,7 @@ export const READ_ONLY_PATHS = [
 /** Files and directories that become inaccessible. */
 export const MASKED_PATHS = [
   "/proc/acpi",
+  "/proc/asound",
   "/proc/config.gz",
   "/proc/kallsyms",
   "/proc/kcore",
@@ -25,6 +26,8 @@ export const MASKED_PATHS = [
   "/proc/sched_debug",
   "/proc/scsi",
   "/proc/timer_list",
+  "/proc/timer_stats",
+  "/sys/devices/virtual/powercap",
   "/sys/firmware",
   "/sys/fs",
   "/sys/hypervisor",
