@@ -19,16 +19,14 @@
 #include "supervise.h"
 #include "util.h"
 
-/* A descriptor's number, at a place where it is out of the way; -1 when there is none. */
-static int take_descriptor(const char *word, int place) {
+/* A descriptor's number; -1 when there is none. */
+static int take_descriptor(const char *word) {
   int fd = 0;
   for (const char *c = word; *c != 0; c++) {
-    if (*c < '0' || *c > '9' || fd > 100000) return -1;
+    if (*c < '0' || *c > '9' || fd > 100000000) return -1;
     fd = fd * 10 + (*c - '0');
   }
-  int moved = fcntl(fd, F_DUPFD_CLOEXEC, place);
-  if (moved >= 0) close(fd);
-  return moved;
+  return fd > 2 && fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 ? fd : -1;
 }
 
 /* rkt runs without one of the standard descriptors when its caller closed it; the next open must not become it. */
@@ -59,7 +57,7 @@ int main(int argc, char **argv) {
   remember_file_limit();
   prctl(PR_SET_NAME, run ? "rkt" : "rkt-enter", 0, 0, 0);
   prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-  int plan_fd = take_descriptor(argv[2], 1000), lock = run ? take_descriptor(argv[3], 1001) : -1;
+  int plan_fd = take_descriptor(argv[2]), lock = run ? take_descriptor(argv[3]) : -1;
   const char *wrong = open_plan(plan_fd, &plan);
   if (wrong != NULL || (run && lock < 0)) {
     say("stage1: cannot read the plan: ", wrong != NULL ? wrong : "the pod's lock is not open", NULL);
@@ -68,7 +66,10 @@ int main(int argc, char **argv) {
   /* Nothing else that rkt had open, or was given, goes on. */
   close_fd(plan_fd);
   if (lock >= 0 && lock != 3) {
-    dup3(lock, 3, O_CLOEXEC);
+    if (dup3(lock, 3, O_CLOEXEC) < 0) { /* 3 is free, or the plan's, which is closed */
+      say("stage1: cannot keep the pod's lock: ", strerror(errno), NULL);
+      return STATUS_FAILED;
+    }
     lock = 3;
   }
   sys_close_range(lock < 0 ? 3u : 4u, ~0u);
