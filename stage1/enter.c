@@ -39,6 +39,7 @@ struct entry {
   struct process process;
   const char *directory;
   int pidfd, channel;
+  int out, err; /* of the program: ours, or pipes where ours are a terminal's */
   bool terminal;
 };
 
@@ -208,8 +209,11 @@ static _Noreturn void program_main(struct entry *e) {
   char program[4096];
   int slave = -1;
   prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+  /* Had it died before this call: its end of the channel is closed (getppid is 0 in another PID namespace). */
+  struct pollfd parent = {e->channel, 0, 0};
+  if (poll(&parent, 1, 0) != 0) _exit(STATUS_FAILED);
   if (e->terminal && make_terminal(e, &slave, &r) < 0) die(e->channel, &r);
-  if (take_stdio(0, 1, 2, slave, &r) < 0) die(e->channel, &r);
+  if (take_stdio(0, e->out, e->err, slave, &r) < 0) die(e->channel, &r);
   if (e->channel != 3) dup3(e->channel, 3, O_CLOEXEC);
   sys_close_range(4, ~0u);
   e->channel = 3;
@@ -232,7 +236,7 @@ static _Noreturn void helper_main(struct entry *e) {
     fail(&r, errno, "join the app's namespaces", NULL);
     die(e->channel, &r);
   }
-  if (process_restrict(&e->process, false, &r) < 0) die(e->channel, &r);
+  if (process_leave_keyring(&r) < 0 || process_restrict(&e->process, false, &r) < 0) die(e->channel, &r);
   pid_t pid = sys_clone(CLONE_PARENT, -1);
   if (pid < 0) {
     fail(&r, errno, "start the program", NULL);
@@ -250,10 +254,10 @@ struct watch {
   const char *command;
   int channel, signals;
   pid_t helper, program;
-  bool failed, ended;
+  bool failed, ended, abandoned;
   int status;
-  struct sink sink;
-  struct stream stream;
+  struct sink sinks[2];
+  struct stream streams[2];
   struct terminal terminal;
 };
 
@@ -263,7 +267,7 @@ static void read_channel(struct watch *w) {
   while ((got = receive_message(w->channel, &m, false)) == 1) {
     if (m.type == MESSAGE_STARTED) w->program = m.value;
     if (m.type == MESSAGE_TERMINAL) {
-      w->stream.fd = fcntl(m.fd, F_DUPFD_CLOEXEC, 3);
+      w->streams[0].fd = fcntl(m.fd, F_DUPFD_CLOEXEC, 3);
       terminal_attach(&w->terminal, m.fd);
     }
     if (m.type == MESSAGE_FAILED) {
@@ -304,26 +308,50 @@ static void read_signals(struct watch *w) {
       reap(w);
     else if (signal == SIGWINCH)
       terminal_resize(&w->terminal);
-    else if (w->program > 0 && !w->ended)
+    else if (w->ended)
+      w->abandoned = true;
+    else if (w->program > 0)
       kill(w->program, signal);
+  }
+}
+
+/* What the program left in its pipes; a slow reader is waited for, until a signal says not to. */
+static void drain(struct watch *w) {
+  for (;;) {
+    struct pollfd fds[3] = {{w->signals, POLLIN, 0}, {-1, POLLOUT, 0}, {-1, POLLOUT, 0}};
+    bool busy = false;
+    for (size_t i = 0; i < 2; i++) {
+      while (stream_wants(&w->streams[i]) && stream_read(&w->streams[i])) continue;
+      if (!sink_busy(&w->sinks[i])) continue;
+      busy = true;
+      fds[1 + i].fd = w->sinks[i].fd;
+    }
+    if (!busy || w->abandoned) return;
+    poll(fds, 3, -1);
+    if (fds[0].revents != 0) read_signals(w);
+    for (size_t i = 0; i < 2; i++) sink_flush(&w->sinks[i]);
   }
 }
 
 static void watch(struct watch *w) {
   while (!w->ended) {
     bool typing = w->terminal.master >= 0;
-    struct pollfd fds[6] = {
+    struct pollfd fds[8] = {
         {w->signals, POLLIN, 0},
         {w->channel, POLLIN, 0},
-        {sink_busy(&w->sink) ? w->sink.fd : -1, POLLOUT, 0},
-        {stream_wants(&w->stream) ? w->stream.fd : -1, POLLIN, 0},
+        {sink_busy(&w->sinks[0]) ? w->sinks[0].fd : -1, POLLOUT, 0},
+        {stream_wants(&w->streams[0]) ? w->streams[0].fd : -1, POLLIN, 0},
         {typing && terminal_wants_input(&w->terminal) ? STDIN_FILENO : -1, POLLIN, 0},
         {typing && !terminal_wants_input(&w->terminal) ? w->terminal.master : -1, POLLOUT, 0},
+        {sink_busy(&w->sinks[1]) ? w->sinks[1].fd : -1, POLLOUT, 0},
+        {stream_wants(&w->streams[1]) ? w->streams[1].fd : -1, POLLIN, 0},
     };
-    if (poll(fds, 6, -1) < 0) continue;
+    if (poll(fds, 8, -1) < 0) continue;
     if (fds[1].revents != 0) read_channel(w);
-    if (fds[2].revents != 0) sink_flush(&w->sink);
-    if (fds[3].revents != 0) stream_read(&w->stream);
+    if (fds[2].revents != 0) sink_flush(&w->sinks[0]);
+    if (fds[6].revents != 0) sink_flush(&w->sinks[1]);
+    if (fds[3].revents != 0) stream_read(&w->streams[0]);
+    if (fds[7].revents != 0) stream_read(&w->streams[1]);
     if ((fds[4].revents != 0 || fds[5].revents != 0) && !terminal_type(&w->terminal)) {
       close_fd(w->terminal.master); /* the caller's terminal is gone: hang up */
       w->terminal.master = -1;
@@ -331,13 +359,28 @@ static void watch(struct watch *w) {
     }
     if (fds[0].revents != 0) read_signals(w);
   }
-  while (stream_wants(&w->stream) && stream_read(&w->stream)) continue;
+  drain(w);
+}
+
+/* A program in the pod, or the app through /proc/PID/fd, could read what is typed at a terminal that it can open, long
+ * after this command has ended. A caller's terminal is therefore never passed on: neither as stdin (then the program
+ * gets a terminal of the pod) nor, here, as stdout or stderr. */
+static int replace_terminal(struct watch *w, size_t i, int fd, int *theirs, struct report *r) {
+  int pair[2];
+  *theirs = fd;
+  if (!isatty(fd)) return 0;
+  if (pipe2(pair, O_CLOEXEC) < 0) return fail(r, errno, "make a pipe", NULL);
+  fcntl(pair[0], F_SETFL, O_NONBLOCK);
+  sink_open(&w->sinks[i], fd);
+  w->streams[i].fd = pair[0];
+  *theirs = pair[1];
+  return 0;
 }
 
 int enter_app(const struct plan *plan) {
   struct entry e = {.pidfd = -1};
   struct report r = {.status = STATUS_FAILED};
-  struct watch w = {.command = "enter", .stream = {.fd = -1}, .terminal = {.master = -1}};
+  struct watch w = {.command = "enter", .streams = {{.fd = -1}, {.fd = -1}}, .terminal = {.master = -1}};
   int cgroup = -1;
   w.signals = take_signals();
   if (read_plan(&e, plan, &r) < 0 || find_app(&e, &r) < 0) goto failed;
@@ -358,6 +401,13 @@ int enter_app(const struct plan *plan) {
   }
   w.channel = pair[0];
   e.channel = pair[1];
+  for (size_t i = 0; i < 2; i++) w.streams[i].sink = &w.sinks[i];
+  if (e.terminal) {
+    sink_open(&w.sinks[0], STDOUT_FILENO);
+  } else if (replace_terminal(&w, 0, STDOUT_FILENO, &e.out, &r) < 0 ||
+             replace_terminal(&w, 1, STDERR_FILENO, &e.err, &r) < 0) {
+    goto failed;
+  }
   w.helper = sys_clone(0, cgroup);
   if (w.helper < 0) {
     fail(&r, errno, "join the pod's cgroup", path);
@@ -372,14 +422,14 @@ int enter_app(const struct plan *plan) {
   close_fd(pair[1]);
   close_fd(e.pidfd);
   close_fd(cgroup);
+  if (e.out > 2) close_fd(e.out);
+  if (e.err > 2) close_fd(e.err);
   /* The program runs as uid 0 like this process: signals need no capability. */
   prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   if (limit_capabilities(0, 0) < 0) {
     fail(&r, errno, "give up capabilities", NULL);
     goto failed;
   }
-  if (e.terminal) sink_open(&w.sink, STDOUT_FILENO);
-  w.stream.sink = &w.sink;
   watch(&w);
   terminal_restore(&w.terminal);
   return w.status;
