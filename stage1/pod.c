@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/magic.h>
 #include <net/if.h>
 #include <poll.h>
 #include <sched.h>
@@ -17,6 +18,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -43,6 +45,7 @@ struct app {
   struct tree tree;
   struct process process;
   struct op post_stop; /* code 0: none */
+  int gate;            /* see struct pod */
 };
 
 /* fchown so that the program may open /dev/stdout when it is not root: a pipe belongs to its maker. */
@@ -74,13 +77,16 @@ static int app_stdio(struct app *a, struct report *r) {
   return take_stdio(in, a->ends->out, a->ends->err, a->tree.slave, r);
 }
 
-/* Everything above the standard descriptors goes, except the channel. It becomes 3. */
-static void keep_only_channel(struct app_ends *ends) {
-  if (ends->channel != 3) {
-    dup3(ends->channel, 3, O_CLOEXEC);
-    ends->channel = 3;
-  }
-  sys_close_range(4, ~0u);
+/* Everything above the standard descriptors goes, except the channel and the gate. They become 3 and 4. */
+static int keep_what_is_needed(struct app *a, struct app_ends *ends, struct report *r) {
+  /* Each may be where the other goes. */
+  int channel = fcntl(ends->channel, F_DUPFD_CLOEXEC, 5), gate = fcntl(a->gate, F_DUPFD_CLOEXEC, 5);
+  if (channel < 0 || gate < 0 || dup3(channel, 3, O_CLOEXEC) < 0 || dup3(gate, 4, O_CLOEXEC) < 0)
+    return fail(r, errno, "close descriptors", NULL);
+  ends->channel = 3;
+  a->gate = 4;
+  sys_close_range(5, ~0u);
+  return 0;
 }
 
 static int own_stdio(const struct process *p, int slave) {
@@ -98,7 +104,11 @@ static int change_directory(const char *path, struct report *r) {
 }
 
 static int set_oom_score(const char *value, struct report *r) {
-  CLOSING int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+  struct statfs fs;
+  CLOSING int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+  /* A volume may lie on /proc: what is written must go to the kernel (CVE-2019-16884). */
+  if (fd >= 0 && fstatfs(fd, &fs) == 0 && fs.f_type != PROC_SUPER_MAGIC)
+    return fail_why(r, ENODEV, "set the OOM score to", value, "a volume hides /proc");
   if (fd < 0 || !write_all(fd, value, strlen(value))) {
     fail(r, errno, "set the OOM score to", value);
     if (r->err == EACCES) remedy(r, "a higher os/linux/oom-score-adj: lowering it needs CAP_SYS_RESOURCE");
@@ -123,6 +133,7 @@ static int run_handler(struct app *a, const struct op *op, const char *what, str
   pid_t pid = sys_clone(0, -1);
   if (pid < 0) return fail(r, errno, "fork", NULL);
   if (pid == 0) {
+    umask(022);
     reset_signals();
     if (process_restrict(&a->process, true, r) == 0)
       process_execute(&a->process, op->f[PRE_START_PATH].s, &op->f[PRE_START_ARGV], r);
@@ -181,7 +192,17 @@ static _Noreturn void execute_and_stay(struct app *a, const struct op *op, struc
   _exit(status);
 }
 
+/* From here on programs of the pod run: neither this process nor PID 1 may then have more power than they, because
+ * with CAP_SYS_PTRACE they could make it theirs. */
 static int wait_until_ready(struct app *a, struct report *r) {
+  char token;
+  ssize_t n;
+  if (process_limit(&a->process, r) < 0) return -1;
+  do n = read(a->gate, &token, 1);
+  while (n < 0 && errno == EINTR);
+  if (n != 1) return fail_why(r, ECANCELED, "start", NULL, "the pod could not be set up");
+  close_fd(a->gate);
+  a->gate = -1;
   struct message m = {.type = MESSAGE_READY, .app = a->index, .value = (int32_t)syscall(SYS_getpid)};
   if (!send_message(a->ends->channel, &m, -1)) return fail(r, errno, "report to the supervisor", NULL);
   /* One app alone has nobody to wait for. */
@@ -236,12 +257,14 @@ static int app_apply(struct app *a, const struct op *op, struct report *r) {
 /* From the fork to execve. `cursor` stands behind `app`. */
 static _Noreturn void app_main(struct pod *pod, uint32_t index, struct cursor cursor) {
   struct app_ends ends = pod->apps[index];
-  struct app a = {.pod = pod, .index = index, .ends = &ends, .tree = TREE_NONE};
+  struct app a = {.pod = pod, .index = index, .ends = &ends, .tree = TREE_NONE, .gate = pod->gate[0]};
   struct report r = {.status = STATUS_FAILED};
   struct op op;
   /* Not even for the moment of its set-up may a process of the pod look into this one (ptrace(2), proc(5)). */
   prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   umask(0);
+  close_fd(pod->gate[1]);
+  if (process_leave_keyring(&r) < 0) die(ends.channel, index, &r, 0);
   while (plan_next(&cursor, &op)) {
     if (op.code == OP_EXECUTE) {
       if (a.post_stop.code != 0) execute_and_stay(&a, &op, &r);
@@ -250,10 +273,8 @@ static _Noreturn void app_main(struct pod *pod, uint32_t index, struct cursor cu
     int result = app_apply(&a, &op, &r);
     if (result == 0 && op.code == OP_PIVOT) {
       result = app_stdio(&a, &r);
-      if (result == 0) {
-        /* The terminal is now 0, 1 and 2; its descriptor itself goes with the others. */
-        keep_only_channel(&ends);
-      }
+      /* The terminal is now 0, 1 and 2; its descriptor itself goes with the others. */
+      if (result == 0) result = keep_what_is_needed(&a, &ends, &r);
     }
     if (result < 0) die(ends.channel, index, &r, op.index);
   }
@@ -314,6 +335,12 @@ static int give_up_power(struct report *r) {
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || limit_capabilities(1ull << CAP_KILL, 1ull << CAP_KILL) < 0)
     return fail(r, errno, "give up capabilities", NULL);
   return 0;
+}
+
+static void open_gate(struct pod *pod) {
+  close_fd(pod->gate[0]);
+  for (size_t i = 0; i < pod->count; i++) write_all(pod->gate[1], "", 1);
+  close_fd(pod->gate[1]);
 }
 
 static void pass_signal(const struct pod *pod, int signal) {
@@ -385,8 +412,13 @@ _Noreturn void pod_main(struct pod *pod) {
     fail(&r, errno, "make mounts private below", "/");
     die(pod->control, 0, &r, 0);
   }
+  if (pipe2(pod->gate, O_CLOEXEC) < 0) {
+    fail(&r, errno, "make a pipe", NULL);
+    die(pod->control, 0, &r, 0);
+  }
   while (plan_next(&cursor, &op))
     if (pod_apply(pod, &op, &cursor, &started, &r) < 0) die(pod->control, 0, &r, op.index);
   if (give_up_power(&r) < 0) die(pod->control, 0, &r, 0);
+  open_gate(pod);
   serve(pod);
 }

@@ -18,6 +18,7 @@ struct pod {
   struct cursor start; /* behind `pod` */
   uint32_t flags;      /* OPTION_IS_* */
   int control;
+  int gate[2]; /* pipe: a byte for each app, once PID 1 has given up its power */
   struct app_ends *apps;
   size_t count;
 };

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/keyctl.h>
 #include <linux/securebits.h>
 #include <signal.h>
 #include <string.h>
@@ -68,14 +69,32 @@ static int set_groups(const struct field *groups) {
   return (int)syscall(SYS_setgroups, (size_t)groups->n, list);
 }
 
-int process_restrict(const struct process *p, bool as_root, struct report *r) {
-  static const struct field no_groups = {NULL, 0};
-  uint32_t uid = as_root ? 0 : p->uid, gid = as_root ? 0 : p->gid;
-  /* Order: bounding needs CAP_SETPCAP, ids need CAP_SETUID and CAP_SETGID; a change of uid from 0 empties the
-   * permitted set, and for uid 0 execve makes it the bounding set (capabilities(7)). */
+#define TO_FINISH (1ull << CAP_SETUID | 1ull << CAP_SETGID | 1ull << CAP_KILL)
+
+int process_limit(struct process *p, struct report *r) {
+  /* Bounding first: it needs CAP_SETPCAP. */
   if (limit_bounding(p->bounding) < 0) return fail(r, errno, "limit capabilities", NULL);
   if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 && errno != EINVAL)
     return fail(r, errno, "clear ambient capabilities", NULL);
+  uint64_t kept = p->bounding | TO_FINISH;
+  if (limit_capabilities(kept, kept) < 0) return fail(r, errno, "limit capabilities", NULL);
+  p->limited = true;
+  return 0;
+}
+
+int process_leave_keyring(struct report *r) {
+  /* A kernel without keys, or a filter around us that forbids the call to the programs as well. */
+  if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS && errno != EPERM)
+    return fail(r, errno, "make a session keyring", NULL);
+  return 0;
+}
+
+int process_restrict(struct process *p, bool as_root, struct report *r) {
+  static const struct field no_groups = {NULL, 0};
+  uint32_t uid = as_root ? 0 : p->uid, gid = as_root ? 0 : p->gid;
+  /* Order: ids need CAP_SETUID and CAP_SETGID; a change of uid from 0 empties the permitted set, and for uid 0
+   * execve makes it the bounding set (capabilities(7)). */
+  if (!p->limited && process_limit(p, r) < 0) return -1;
   if (set_groups(as_root ? &no_groups : &p->groups) < 0) return fail(r, errno, "set supplementary groups", NULL);
   if (syscall(SYS_setresgid, gid, gid, gid) < 0) return fail(r, errno, "set group", NULL);
   if (syscall(SYS_setresuid, uid, uid, uid) < 0) return fail(r, errno, "set user", NULL);

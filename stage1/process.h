@@ -13,6 +13,7 @@ struct process {
   bool no_new_privileges;
   uint32_t uid, gid;
   struct field groups;
+  bool limited; /* process_limit was called */
 };
 
 /* Leaves at most `kept` of the calling process's capabilities (bits by number), of them `used` effective. */
@@ -25,8 +26,15 @@ void remember_file_limit(void);
 /* Default dispositions, empty mask: Bun, and many a shell, leave SIGPIPE ignored, and exec keeps that. */
 void reset_signals(void);
 
+/* The first half of process_restrict, for a process that goes on working beside programs of the pod: from here on it
+ * holds no capability that the programs may not have, other than those that the second half and a signal need. */
+int process_limit(struct process *p, struct report *r);
+
+/* A session keyring of its own (keyrings(7)): the one of whoever typed the command stays out of the pod. */
+int process_leave_keyring(struct report *r);
+
 /* Takes on identity and limits. Afterwards only exec is left. `as_root`: run as 0:0 without groups instead. */
-int process_restrict(const struct process *p, bool as_root, struct report *r);
+int process_restrict(struct process *p, bool as_root, struct report *r);
 
 /* execve. Returns only with `r` filled: the sentence says which interpreter is missing and the like. */
 int process_execute(const struct process *p, const char *path, const struct field *argv, struct report *r);

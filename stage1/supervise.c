@@ -186,7 +186,9 @@ static int write_number(int dir, const char *name, uint64_t n) {
   return write_file(dir, name, text);
 }
 
+/* The lock is a way to the host's directories: a program with CAP_SYS_PTRACE sees what PID 1 has open. */
 static void close_our_ends(struct supervisor *s) {
+  close_fd(s->lock);
   close_fd(s->control);
   close_fd(s->signals);
   close_fd(s->status_dir);
@@ -227,6 +229,7 @@ static int clone_pod(struct supervisor *s, const struct plan *plan, struct curso
     return -1;
   }
   if (s->pod == 0) {
+    close_fd(cgroup);
     close_our_ends(s);
     pod_main(&pod);
   }
@@ -493,6 +496,14 @@ static int finish(struct supervisor *s) {
   return s->failed ? s->status : 0;
 }
 
+/* No process was made. rkt made the cgroup before the plan. */
+static int fail_early(const struct plan *plan) {
+  struct cursor cursor = plan_start(plan);
+  struct op op;
+  if (plan_find(&cursor, OP_CGROUP, &op)) rmdir(op.f[CGROUP_PATH].s);
+  return STATUS_FAILED;
+}
+
 int supervise(const struct plan *plan, int lock) {
   static struct supervisor state;
   struct supervisor *s = &state;
@@ -504,11 +515,11 @@ int supervise(const struct plan *plan, int lock) {
   s->signals = take_signals();
   if (prepare(s, plan, &start, &r) < 0) {
     print_report(s->command, NULL, &r);
-    return STATUS_FAILED;
+    return fail_early(plan);
   }
   if (clone_pod(s, plan, start, &r) < 0 || give_up_power(s, &r) < 0) {
     print_report(s->command, NULL, &r);
-    if (s->pod <= 0) return STATUS_FAILED;
+    if (s->pod <= 0) return fail_early(plan);
     give_up(s);
   }
   run(s);

@@ -115,7 +115,8 @@ static int set_layer(int context, const char *key, int fd) {
   return (int)syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, key, path, 0);
 }
 
-static int open_layer(const char *path) { return open(path, O_PATH | O_DIRECTORY | O_CLOEXEC); }
+/* The last component is the image's `rootfs`: never a link. */
+static int open_layer(const char *path) { return open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC); }
 
 /* The lower directories for a kernel without `lowerdir+`: one string, at most 255 bytes. */
 static int set_lowers_as_string(int context, const struct field *lowers, struct report *r) {

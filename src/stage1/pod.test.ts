@@ -253,7 +253,7 @@ describe("what a program finds", () => {
       },
     ]);
     expect(stdout).toBe(
-      "error: opendir: Permission denied\nerror: open: Permission denied\nerror: readlink: Permission denied\nerror: /proc/1/environ: Permission denied\n",
+      "error: opendir: Permission denied\nerror: open: No such file or directory\nerror: readlink: Permission denied\nerror: /proc/1/environ: Permission denied\n",
     );
   });
 

@@ -14,6 +14,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
@@ -198,6 +199,12 @@ static void do_mknod(char **args) {
     try_open((char *[]){args[0], NULL});
 }
 
+/* KEYCTL_GET_KEYRING_ID of KEY_SPEC_SESSION_KEYRING (keyctl(2)). */
+static void show_keyring(char **args) {
+  (void)args;
+  printf("keyring=%ld\n", syscall(SYS_keyctl, 0, -3, 0));
+}
+
 static void show_umask(char **args) {
   (void)args;
   mode_t m = umask(0);
@@ -377,7 +384,7 @@ static const struct {
     {"env", show_env},     {"err", do_err},             {"exit", do_exit},
     {"fds", show_fds},     {"flood", do_flood},         {"help", show_help},
     {"hostname", show_hostname}, {"ids", show_ids},     {"ignore", do_ignore},
-    {"interfaces", show_interfaces}, {"kill", do_kill}, {"limits", show_limits},
+    {"interfaces", show_interfaces}, {"keyring", show_keyring}, {"kill", do_kill}, {"limits", show_limits},
     {"ls", show_ls},       {"mknod", do_mknod},         {"mounts", show_mounts},
     {"namespaces", show_namespaces}, {"open", try_open}, {"orphans", do_orphans},
     {"out", do_out},       {"pids", show_pids},         {"read", do_read},
