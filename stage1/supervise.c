@@ -56,7 +56,8 @@ struct supervisor {
   bool going;       /* the apps were told to go */
   int stopping;     /* 0, SIGTERM or SIGKILL: what was sent last */
   uint64_t deadline; /* of what was sent last */
-  bool abandoned;   /* a second signal came: do not wait for slow readers */
+  bool asked;       /* the first signal to stop came: wait for slow readers only as long as they read */
+  bool abandoned;   /* a second one came: do not wait for them at all */
 };
 
 void print_report(const char *command, const char *app, const struct report *r) {
@@ -391,6 +392,7 @@ static void read_signals(struct supervisor *s) {
           s->abandoned = true;
           order_stop(s, SIGKILL);
         } else {
+          s->asked = true;
           order_stop(s, SIGTERM);
         }
     }
@@ -463,8 +465,10 @@ static void run(struct supervisor *s) {
 }
 
 /* Every writer inside is dead, so that a stream is over when nothing comes (an outside process that was handed a
- * descriptor does not hold us). A slow reader is waited for, until a signal says not to. */
+ * descriptor does not hold us). A slow reader is waited for, until a signal says not to; where one said so before
+ * (`rkt stop` sends no second), for a grace period after the last that it took. */
 static void drain(struct supervisor *s) {
+  int patience = s->asked ? (int)s->options.f[OPTIONS_GRACE_MS].n : -1;
   for (bool left = true; left && !s->abandoned;) {
     left = false;
     for (size_t i = 0; i < s->count; i++) {
@@ -484,7 +488,7 @@ static void drain(struct supervisor *s) {
       fds[1 + i].fd = s->sinks[i].fd;
     }
     if (!busy) continue;
-    poll(fds, 3, -1);
+    if (poll(fds, 3, patience) == 0) return;
     if (fds[0].revents != 0) read_signals(s);
   }
 }

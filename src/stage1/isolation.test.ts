@@ -2,7 +2,7 @@
 // What a program in a pod, however many capabilities its manifest gives it, cannot get from our own processes or
 // from what the host lends. Each test is an attack that once worked, or a limit that once broke a start.
 import { describe, expect, test } from "bun:test";
-import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { cannotRunPods, outcome, TestPod } from "../../tests/payload/run-pod.ts";
 import { makePodCgroup } from "../cgroup/pod-cgroup.ts";
@@ -182,3 +182,26 @@ podTest("a caller's terminal is not passed on by enter when stdin is none", asyn
   child.kill("SIGKILL");
   await child.exited;
 });
+
+podTest("a reader that takes nothing does not keep a pod that was told to stop", async () => {
+  using pod = new TestPod();
+  const words = pod.words(pod.plan([{ run: ["flood", "1000000"] }], { graceMs: 200 }));
+  // The pipe's other end is held by a process that never reads.
+  const child = Bun.spawn(["sh", "-c", '"$@" | { read -r _ <&3; }', "sh", ...words], {
+    stdio: ["ignore", "ignore", "ignore", "pipe"],
+  });
+  const supervisor = await stop(pod);
+  while (existsSync(`/proc/${supervisor}/exe`)) await Bun.sleep(5);
+  child.kill("SIGKILL");
+  await child.exited;
+});
+
+/** TERM to the supervisor of a pod that is not our child. */
+async function stop(pod: TestPod): Promise<string> {
+  const parentOf = (pid: string) =>
+    /\nPPid:\t(\d+)\n/.exec(readFileSync(`/proc/${pid.trim()}/status`, "utf8"))?.[1] ?? "";
+  await pod.wait("stage1/rootfs/rkt/supervisor-status");
+  const supervisor = parentOf(await pod.wait("pid"));
+  process.kill(Number(supervisor), "SIGTERM");
+  return supervisor;
+}
