@@ -47,7 +47,7 @@ if (process.getuid?.() !== 0) {
 }
 
 buildHelpers();
-using world = newWorld();
+using world = await newWorld();
 const machine = `${cpus().length} x ${cpus()[0]?.model ?? "unknown"}, Linux ${release()}; ${versions()}`;
 console.log(`${machine}\n`);
 const reports: Report[] = [];

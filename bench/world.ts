@@ -3,6 +3,7 @@
 import { copyFileSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { HOST_LABELS } from "../tests/support/aci.ts";
+import { signFile, trustSigner } from "../tests/support/signed.ts";
 import { type TempDir, tempDir } from "../tests/support/temp.ts";
 import { must } from "./sample.ts";
 
@@ -29,7 +30,7 @@ export function manifest(name: string, exec: string): string {
 }
 
 /** Makes the world and fetches the image into it. */
-export function newWorld(): World {
+export async function newWorld(): Promise<World> {
   const dir = tempDir("rkt-bench");
   const layout = dir.join("layout");
   const rootfs = join(layout, "rootfs");
@@ -72,7 +73,9 @@ export function newWorld(): World {
     ...args,
   ];
   const rkt = (...args: readonly string[]): readonly string[] => rktAt(dir.join("data"), ...args);
-  must(rkt("--insecure-options=image", "fetch", dir.join("payload.aci")));
+  await trustSigner(dir.join("etc"));
+  await signFile(dir.join("payload.aci"));
+  must(rkt("fetch", dir.join("payload.aci")));
   return {
     dir,
     bundle,

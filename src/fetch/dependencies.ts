@@ -70,7 +70,7 @@ async function resolve(dependency: Dependency, context: FetchContext): Promise<I
   // The ID says which bytes: another download could only give the same.
   if (pinned !== undefined && findStored(store, pinned) !== undefined) return pinned;
   if (pinned === undefined && pullPolicy !== "update") {
-    const local = store.findByName(imageName, labels);
+    const local = store.findByName(imageName, labels, { preferVerified: !context.insecure.image });
     if (local !== undefined) return local;
   }
   if (pullPolicy === "never") throw notFound("image name", imageName);

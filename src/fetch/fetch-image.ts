@@ -81,7 +81,9 @@ function obtainLocally(
   const { store, pullPolicy, report } = context;
   if (pullPolicy === "update") return undefined;
   if (reference.kind === "name") {
-    const key = store.findByName(reference.name, reference.labels);
+    const key = store.findByName(reference.name, reference.labels, {
+      preferVerified: !context.insecure.image,
+    });
     if (key !== undefined) {
       report.debug("image", `using image from local store for image name ${reference.name}`);
       return key;

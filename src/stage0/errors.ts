@@ -6,6 +6,7 @@ export type Stage0ErrorCode =
   | "APP_SELECTION"
   | "OVERLAY_UNSUPPORTED"
   | "IMAGE_UNUSABLE"
+  | "IMAGE_UNVERIFIED"
   | "EXPORT"
   | "TIMEOUT"
   | "UUID_FILE";

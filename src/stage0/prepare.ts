@@ -43,6 +43,7 @@ import {
 import { POD_FILES } from "../pod/read.ts";
 import { BUILTIN_STAGE1_MANIFEST } from "../stage1/manifest.ts";
 import { deletePod } from "./delete-pod.ts";
+import { Stage0Error } from "./errors.ts";
 import { renderOrForget } from "./render-image.ts";
 
 export interface AppRequest {
@@ -91,6 +92,7 @@ export async function preparePod(
 ): Promise<PreparedPod> {
   const since = new Date();
   const { manifest, bytes, apps } = await resolveSource(request.source, context);
+  for (const { key } of apps) requireVerified(key, context.fetch);
   ensurePodDirectories(context.dataDir);
   const pod = createPod(context.dataDir);
   try {
@@ -120,6 +122,26 @@ export function discard(dataDir: string, pod: LockedPod): void {
   const found = findPod(dataDir, pod.uuid);
   const marked = found === undefined ? undefined : markGarbage(dataDir, found);
   if (marked !== undefined) deletePod(marked);
+}
+
+/**
+ * Nothing that nobody verified runs without the flag: not an image that was fetched with the flag and is in
+ * the store since then, and not one of whose dependencies that is true.
+ */
+function requireVerified(key: ImageKey, { store, insecure }: FetchContext): void {
+  if (insecure.image) return;
+  for (const part of store.flatten(key)) {
+    if (store.verification(part).kind !== "unverified") continue;
+    const { name } = store.manifest(part);
+    throw new Stage0Error(
+      "IMAGE_UNVERIFIED",
+      `cannot use image ${quote(name)}: it was fetched with --insecure-options=image and nobody verified it`,
+      {
+        details: { image: part },
+        remedy: `rkt fetch ${name} with its signature, or --insecure-options=image to run it all the same`,
+      },
+    );
+  }
 }
 
 interface ResolvedSource {

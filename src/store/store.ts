@@ -179,11 +179,16 @@ export class Store implements Disposable {
   /**
    * The best image of exactly this name that has all these labels: without a version among them, images
    * marked latest come first; then the most recent import (rkt-cli §2.1). Images whose verification is
-   * unknown or whose blob a power failure cut off are not found: they have to be fetched again.
+   * unknown or whose blob a power failure cut off are not found: they have to be fetched again. With
+   * `preferVerified`, one that nobody verified never stands before one that somebody did.
    */
-  findByName(name: ACIdentifier, labels: Labels): ImageKey | undefined {
+  findByName(
+    name: ACIdentifier,
+    labels: Labels,
+    { preferVerified = false }: { readonly preferVerified?: boolean } = {},
+  ): ImageKey | undefined {
     const hasVersion = labels.some((label) => label.name === "version");
-    const matches = this.#db
+    const found = this.#db
       .byName(name)
       .filter(
         ({ key, size, verification }) =>
@@ -191,6 +196,8 @@ export class Store implements Disposable {
           this.#hasBlob(key, size) &&
           this.#hasLabels(key, labels),
       );
+    const verified = found.filter(({ verification }) => verification.kind === "openpgp");
+    const matches = preferVerified && verified.length > 0 ? verified : found;
     const latest = hasVersion ? undefined : matches.find((row) => row.latest);
     return (latest ?? matches[0])?.key;
   }

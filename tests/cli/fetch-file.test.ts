@@ -6,6 +6,7 @@ import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import { buildAci, busyboxAci, type Compression, manifestOf } from "../support/aci.ts";
 import { needs } from "../support/needs.ts";
 import { newRkt, type Rkt, runMeasured } from "../support/rkt.ts";
+import { fetchSigned } from "../support/signed.ts";
 import { newKey } from "../support/signing.ts";
 import type { TarItem } from "../support/tar.ts";
 
@@ -419,4 +420,27 @@ test("a directory, a fifo and a device are no images", async () => {
     await rkt.fails([INSECURE, "fetch", path], "fetch: ", { timeout: 20_000 });
   }
   await expectNothingStored(rkt);
+});
+
+test("an image that nobody verified runs with the flag only, and never in place of a verified one", async () => {
+  await using rkt = newRkt();
+  const good = `${rkt.work}/good.aci`;
+  const bad = `${rkt.work}/bad.aci`;
+  writeFileSync(good, busyboxAci({ files: [{ name: "who", content: "signed\n" }] }));
+  writeFileSync(bad, busyboxAci({ files: [{ name: "who", content: "unsigned\n" }] }));
+  const key = (await rkt.ok([INSECURE, "fetch", "--full", bad])).trim();
+  const cat = ["--exec=/bin/cat", "--", "/who"];
+  const run = ["run", "--net=none"];
+  for (const image of ["example.com/busybox", key]) {
+    await rkt.fails(
+      [...run, image, ...cat],
+      "fetched with --insecure-options=image and nobody verified it",
+    );
+    await rkt.fails(["prepare", image, ...cat], "nobody verified it");
+    expect(await rkt.ok([INSECURE, ...run, image, ...cat])).toBe("unsigned\n");
+  }
+  await fetchSigned(rkt, good);
+  await rkt.ok([INSECURE, "fetch", bad]);
+  expect(await rkt.ok([...run, "example.com/busybox", ...cat])).toBe("signed\n");
+  expect(await rkt.ok([INSECURE, ...run, "example.com/busybox", ...cat])).toBe("unsigned\n");
 });

@@ -6,6 +6,7 @@ import { chmodSync, chownSync, readFileSync, statSync, writeFileSync } from "nod
 import { buildAci, busyboxAci } from "../support/aci.ts";
 import { needs } from "../support/needs.ts";
 import { newRkt, type Rkt } from "../support/rkt.ts";
+import { fetchSigned } from "../support/signed.ts";
 import { newKey } from "../support/signing.ts";
 
 const test = needs("root", "sandbox", "busybox", "overlay");
@@ -42,7 +43,7 @@ test("a member of the group rkt may fetch and list, but not run", async () => {
   openWay(rkt);
   const busybox = `${rkt.work}/busybox.aci`;
   writeFileSync(busybox, busyboxAci());
-  const key = (await rkt.ok([INSECURE, "fetch", busybox])).trim();
+  const key = await fetchSigned(rkt, busybox);
   await rkt.ok(["prepare", "--quiet", "example.com/busybox"]);
   expect(statSync(`${rkt.data}/cas/blob`).gid).toBe(RKT_GROUP);
   expect(statSync(`${rkt.data}/cas/blob`).mode & 0o7777).toBe(0o2770);
@@ -130,7 +131,7 @@ test("a pod for which there is no room is one sentence, and gc gives the room ba
   try {
     const busybox = `${rkt.work}/busybox.aci`;
     writeFileSync(busybox, busyboxAci());
-    await rkt.ok([INSECURE, "fetch", busybox]);
+    await fetchSigned(rkt, busybox);
     await Bun.$`dd if=/dev/zero of=${rkt.data}/filler bs=1k status=none`.nothrow().quiet();
     for (const flags of [[], ["--no-overlay"]]) {
       const args = ["run", "--net=none", ...flags, "example.com/busybox", "--exec=/bin/true"];

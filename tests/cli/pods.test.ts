@@ -5,6 +5,7 @@ import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSyn
 import { busyboxAci, HOST_LABELS } from "../support/aci.ts";
 import { needs } from "../support/needs.ts";
 import { newRkt, RKT, type Rkt, type Running, type RunOptions } from "../support/rkt.ts";
+import { fetchSigned } from "../support/signed.ts";
 import { exists } from "../support/temp.ts";
 
 const test = needs("root", "sandbox", "busybox", "overlay");
@@ -19,7 +20,7 @@ async function ready(rkt: Rkt, image: Parameters<typeof busyboxAci>[0] = {}): Pr
     `${rkt.work}/busybox.aci`,
     Object.keys(image).length === 0 ? ACI : busyboxAci(image),
   );
-  await rkt.ok(["--insecure-options=image", "fetch", `${rkt.work}/busybox.aci`]);
+  await fetchSigned(rkt, `${rkt.work}/busybox.aci`);
 }
 
 /** Runs a shell script as the pod's only app. */
@@ -579,7 +580,7 @@ test("export writes what an app left as a new image", async () => {
   expect(listing.split("\n")).toContain("manifest");
   expect(listing).toContain("rootfs/tmp/made\n");
   const again = newRkt();
-  await again.ok(["--insecure-options=image", "fetch", out]);
+  await fetchSigned(again, out);
   expect(await again.ok(["run", NET, IMAGE, "--exec=/bin/cat", "--", "/tmp/made"])).toBe("new\n");
   await again[Symbol.asyncDispose]();
   const prepared = (await rkt.ok(["prepare", "--quiet", IMAGE])).trim();
@@ -752,7 +753,13 @@ test("hostile roots: /dev, /proc and /etc as links to the host do no harm", asyn
       );
       const fetched = await rkt.run(["--insecure-options=image", "fetch", `${rkt.work}/evil.aci`]);
       if (fetched.status === 0) {
-        const result = await rkt.run(["run", NET, IMAGE, "--exec=/bin/true"]);
+        const result = await rkt.run([
+          "--insecure-options=image",
+          "run",
+          NET,
+          IMAGE,
+          "--exec=/bin/true",
+        ]);
         expect(result.stderr).not.toContain("this is a bug");
       }
       expect(readdirSync(victim).sort()).toEqual(["canary", "sub"]);
@@ -814,9 +821,7 @@ test("an image for another machine, or without an app, is refused", async () => 
     [{ exec: [] }, 'has an empty "exec" (try --exec=BINARY)'],
   ] as const) {
     writeFileSync(`${rkt.work}/a.aci`, busyboxAci(image as Parameters<typeof busyboxAci>[0]));
-    const id = (
-      await rkt.ok(["--insecure-options=image", "fetch", "--full", `${rkt.work}/a.aci`])
-    ).trim();
+    const id = await fetchSigned(rkt, `${rkt.work}/a.aci`, "--full");
     await rkt.fails(["run", NET, id], text);
   }
 });

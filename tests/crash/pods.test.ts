@@ -7,6 +7,7 @@ import { basename } from "node:path";
 import { busyboxAci } from "../support/aci.ts";
 import { needs } from "../support/needs.ts";
 import type { Rkt, Running } from "../support/rkt.ts";
+import { fetchSigned } from "../support/signed.ts";
 import { exists } from "../support/temp.ts";
 import { disturb, type Operation } from "./everywhere.ts";
 import { podsIn } from "./sound.ts";
@@ -19,7 +20,7 @@ const RUN = ["run", "--net=none", ...WORDS];
 
 async function fetch(rkt: Rkt): Promise<void> {
   writeFileSync(`${rkt.work}/a.aci`, ACI);
-  await rkt.ok(["--insecure-options=image", "fetch", `${rkt.work}/a.aci`]);
+  await fetchSigned(rkt, `${rkt.work}/a.aci`);
 }
 
 async function runs(rkt: Rkt): Promise<void> {
@@ -117,7 +118,7 @@ const OPERATIONS: readonly Operation[] = [
     args: (rkt) => ["export", "--overwrite", podIn(rkt, "run"), `${rkt.work}/exported.aci`],
     async after(rkt) {
       const file = `${rkt.work}/exported.aci`;
-      if (exists(file)) await rkt.ok(["--insecure-options=image", "fetch", file]);
+      if (exists(file)) await fetchSigned(rkt, file);
       await runs(rkt);
     },
   },
