@@ -181,6 +181,20 @@ describe("refusals", () => {
     );
   });
 
+  test("a volume in the place of the root", () => {
+    const one = app("a");
+    const runtime = {
+      ...one.runtime,
+      mounts: [{ volume: "v", path: "/x/.." }],
+    } as unknown as PlanApp["runtime"];
+    const pod = {
+      volumes: [{ kind: "host", name: "v", source: "/srv" }],
+    } as unknown as PodManifest;
+    expect(() => compilePlan(input([{ ...one, runtime }], { pod }))).toThrow(
+      'cannot mount a volume at "/x/.."',
+    );
+  });
+
   test("a NUL byte in a word", () => {
     const plan = compilePlan(input([app("a", { command: { path: "/a", args: ["x\0y"] } })]));
     expect(codeOf(() => encodePlan(plan))).toBe("PLAN_INVALID");

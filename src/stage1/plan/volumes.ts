@@ -29,6 +29,15 @@ export function cleanPath(path: string): string {
  * name, else an empty volume of its own. One mount per path: the first wins.
  */
 export function resolveMounts(pod: PodManifest, runtime: RuntimeApp, app: App): ResolvedMount[] {
+  for (const { path } of [...runtime.mounts, ...app.mountPoints]) {
+    // The app would stay in the root below it, and what enters the app would come to the volume.
+    if (cleanPath(path) === "/") {
+      throw new Stage1Error(
+        "VOLUME_INVALID",
+        `cannot mount a volume at ${quote(path)}: the root is the image's`,
+      );
+    }
+  }
   const volumes = new Map(pod.volumes.map((v) => [v.name as string, v]));
   const mounts = new Map<string, ResolvedMount>();
   for (const mount of runtime.mounts) {
