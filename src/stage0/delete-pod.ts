@@ -43,10 +43,19 @@ export function deletePod(pod: PodRef): void {
   }
 }
 
+/** How long the processes of a pod that was killed may take to be gone. */
+const DYING_MS = 5000;
+
 /** Removes the pod's cgroup, which stage1 removes itself unless it was killed. */
 function removeCgroup(pod: PodRef): void {
   const subcgroup = readSubcgroup(pod);
-  if (subcgroup !== undefined && !removePodCgroup(subcgroup)) {
-    throw new PodError("POD_BUSY", `pod "${pod.uuid}" still has processes in its cgroup`);
+  if (subcgroup === undefined) return;
+  // The lock goes with the supervisor; the kernel ends the processes of its PID namespace a moment later.
+  const end = performance.now() + DYING_MS;
+  while (!removePodCgroup(subcgroup)) {
+    if (performance.now() > end) {
+      throw new PodError("POD_BUSY", `pod "${pod.uuid}" still has processes in its cgroup`);
+    }
+    Bun.sleepSync(5);
   }
 }
