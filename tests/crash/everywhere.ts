@@ -1,8 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // One operation, disturbed at each of its places in turn, always from the same state; and what must hold after
 // each disturbance: right away, after gc, and for whoever uses the data directory next.
-import { newRkt, type Result, type Rkt, type RunOptions } from "../support/rkt.ts";
-import { choosePlaces, type Fault, findAgain, findPlaces, inject, type Place } from "./inject.ts";
+import { newRkt, type Rkt, type RunOptions } from "../support/rkt.ts";
+import {
+  choosePlaces,
+  type Fault,
+  findAgain,
+  findPlaces,
+  type Injected,
+  inject,
+  type Place,
+} from "./inject.ts";
 import { orphans, Reference, remains, waste } from "./sound.ts";
 
 export interface Operation {
@@ -172,7 +180,7 @@ class Station implements AsyncDisposable {
     return problems;
   }
 
-  async #inject(place: Place, fault: Fault): Promise<Result | "missed"> {
+  async #inject(place: Place, fault: Fault): Promise<Injected | "missed"> {
     let aim: Place | undefined = place;
     for (let attempt = 0; attempt < 4 && aim !== undefined; attempt++) {
       await this.#restore();
@@ -218,12 +226,13 @@ function isBug(stderr: string): boolean {
 }
 
 /** A failure is told in one sentence: `COMMAND: what failed: why`, a remedy below it at most. */
-function* wording({ stderr, status }: Result): Iterable<string> {
+function* wording({ stderr, status, hits }: Injected): Iterable<string> {
   if (isBug(stderr)) yield `a bug is shown: ${stderr}`;
   if (status === 0) return;
   if (status !== 254) yield `status ${status}`;
   const why =
     /no space left on device|input\/output error|not enough space|disk is full|I\/O error|unable to open database file/i;
   const sentences = stderr.split("\n").filter((line) => why.test(line));
-  if (sentences.length !== 1) yield `${sentences.length} sentences about the failure`;
+  if (sentences.length < 1 || sentences.length > hits)
+    yield `${sentences.length} sentences about the failure`;
 }

@@ -27,6 +27,11 @@ export interface Place {
   readonly onFile?: { readonly file: string; readonly nth: number };
 }
 
+export interface Injected extends Result {
+  /** How many processes and threads the fault hit: each counts for itself. */
+  readonly hits: number;
+}
+
 export type Fault = "KILL" | "ENOSPC" | "EIO";
 
 function strace(log: string, extra: readonly string[]): readonly string[] {
@@ -53,7 +58,7 @@ export async function inject(
   rkt: Rkt,
   args: readonly string[],
   options: RunOptions & { readonly place: Place; readonly fault: Fault },
-): Promise<Result | "missed"> {
+): Promise<Injected | "missed"> {
   const { place, fault, ...runOptions } = options;
   const log = `${rkt.work}/strace.log`;
   const what = fault === "KILL" ? "signal=KILL" : `error=${fault}`;
@@ -63,9 +68,12 @@ export async function inject(
   const extra = [...(fault === "KILL" ? [] : FAST), ...only, "-e", expression];
   const result = await rkt.run(args, { ...runOptions, under: strace(log, extra) });
   const text = readFileSync(log, "latin1");
-  if (fault === "KILL") return text.includes("+++ killed by SIGKILL +++") ? result : "missed";
-  const line = text.split("\n").find((each) => each.includes("(INJECTED)"));
-  return line !== undefined && aboutCall(line, baseOf(rkt)) === place.about ? result : "missed";
+  if (fault === "KILL") {
+    return text.includes("+++ killed by SIGKILL +++") ? { ...result, hits: 1 } : "missed";
+  }
+  const [first, ...more] = text.split("\n").filter((line) => line.includes("(INJECTED)"));
+  if (first === undefined || aboutCall(first, baseOf(rkt)) !== place.about) return "missed";
+  return { ...result, hits: 1 + more.length };
 }
 
 /** The place in the run before, where the runtime's own calls may have shifted it. */
