@@ -9,12 +9,31 @@ import { formatError } from "./report.ts";
 
 const MAX_UUID_FILE = 4096;
 
+/** `status` and `stop` end with 1 for a file that they cannot read; the others with 254 (rkt-cli §1.3). */
+const EXIT_UUID_FILE = 1;
+
+class UuidFileError extends RktError<"UUID_FILE"> {}
+
+/** Runs a command's work with the reference's own status for an unreadable --uuid-file. */
+export async function withUuidFileStatus(
+  context: Context,
+  work: () => Promise<number>,
+): Promise<number> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof UuidFileError)) throw error;
+    reportFailure(context, error);
+    return EXIT_UUID_FILE;
+  }
+}
+
 /** The UUID in a file that --uuid-file-save wrote. */
 export function readUuidFile(path: string): string {
   try {
     return readFileSync(path, "utf8").slice(0, MAX_UUID_FILE).trim();
   } catch (error) {
-    throw new RktError("UUID_FILE", `unable to read uuid from file ${quote(path)}`, {
+    throw new UuidFileError("UUID_FILE", `unable to read uuid from file ${quote(path)}`, {
       cause: error,
     });
   }

@@ -6,12 +6,20 @@ import type { PodRef } from "../../pod/directory.ts";
 import { readAppStatuses, readPodProcesses } from "../../pod/read.ts";
 import { isAfterRun } from "../../pod/state.ts";
 import { waitForEnd, waitForReady } from "../../stage0/wait.ts";
-import type { Run } from "../command.ts";
+import type { Invocation, Run } from "../command.ts";
 import type { STATUS_FLAGS } from "../flag-sets.ts";
 import { formatJson } from "../json.ts";
-import { onePod } from "../pod-arguments.ts";
+import { onePod, withUuidFileStatus } from "../pod-arguments.ts";
 
-export const run: Run<typeof STATUS_FLAGS> = async ({ context, flags, args, usage }) => {
+export const run: Run<typeof STATUS_FLAGS> = (invocation) =>
+  withUuidFileStatus(invocation.context, () => status(invocation));
+
+async function status({
+  context,
+  flags,
+  args,
+  usage,
+}: Invocation<typeof STATUS_FLAGS>): Promise<number> {
   const dataDir = await context.dataDir();
   let pod = onePod(dataDir, args, flags["uuid-file"]);
   if (pod === undefined) return usage();
@@ -34,7 +42,7 @@ export const run: Run<typeof STATUS_FLAGS> = async ({ context, flags, args, usag
   if (pod.state === "running" || isAfterRun(pod.state)) lines.push(...processLines(pod));
   context.out(`${lines.join("\n")}\n`);
   return 0;
-};
+}
 
 function timeout(flag: number): number | undefined {
   return Number.isFinite(flag) ? flag : undefined;

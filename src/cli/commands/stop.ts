@@ -2,12 +2,20 @@
 // `rkt stop` (rkt-cli §5.6).
 import { resolvePod } from "../../pod/directory.ts";
 import { stopPod } from "../../stage0/stop.ts";
-import type { Run } from "../command.ts";
+import type { Invocation, Run } from "../command.ts";
 import { EXIT_FAILURE } from "../exit-status.ts";
 import type { STOP_FLAGS } from "../flag-sets.ts";
-import { podWords, reportFailure } from "../pod-arguments.ts";
+import { podWords, reportFailure, withUuidFileStatus } from "../pod-arguments.ts";
 
-export const run: Run<typeof STOP_FLAGS> = async ({ context, flags, args, usage }) => {
+export const run: Run<typeof STOP_FLAGS> = (invocation) =>
+  withUuidFileStatus(invocation.context, () => stop(invocation));
+
+async function stop({
+  context,
+  flags,
+  args,
+  usage,
+}: Invocation<typeof STOP_FLAGS>): Promise<number> {
   const words = podWords(args, flags["uuid-file"]);
   if (words === undefined) return usage();
   const dataDir = await context.dataDir();
@@ -27,4 +35,4 @@ export const run: Run<typeof STOP_FLAGS> = async ({ context, flags, args, usage 
   if (failures === 0) return 0;
   context.reporter.line("", `failed to stop ${failures} pod(s)`);
   return EXIT_FAILURE;
-};
+}
