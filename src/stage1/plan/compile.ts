@@ -266,10 +266,10 @@ function podDirectories(input: PlanInput): string[] {
 
 function warningsFor(mounts: readonly ResolvedMount[]): string[] {
   return mounts
-    .filter((m) => m.implicit)
+    .flatMap((m) => m.implicitFor ?? [])
     .map(
-      (m) =>
-        `no volume specified for mount point "${m.path}", implicitly creating an "empty" volume. This volume will be removed when the pod is garbage-collected.`,
+      (name) =>
+        `no volume specified for mount point "${name}", implicitly creating an "empty" volume. This volume will be removed when the pod is garbage-collected.`,
     );
 }
 

@@ -10,8 +10,8 @@ export interface ResolvedMount {
   readonly volume: Volume;
   readonly path: string;
   readonly readOnly: boolean;
-  /** A volume that nobody named: made for this mount point. */
-  readonly implicit: boolean;
+  /** The mount point's name where the volume was made for it because nobody named one. */
+  readonly implicitFor: string | undefined;
 }
 
 /** `/a//b/../c` → `/a/c`; never above `/`. */
@@ -49,7 +49,7 @@ export function resolveMounts(pod: PodManifest, runtime: RuntimeApp, app: App): 
     }
     const point = app.mountPoints.find((p) => cleanPath(p.path) === path);
     const readOnly = volume.readOnly ?? point?.readOnly ?? false;
-    mounts.set(path, { volume, path, readOnly, implicit: false });
+    mounts.set(path, { volume, path, readOnly, implicitFor: undefined });
   }
   for (const point of app.mountPoints) {
     const path = cleanPath(point.path);
@@ -65,7 +65,12 @@ export function resolveMounts(pod: PodManifest, runtime: RuntimeApp, app: App): 
         gid: 0,
       } satisfies Volume);
     const readOnly = volume.readOnly ?? point.readOnly;
-    mounts.set(path, { volume, path, readOnly, implicit: named === undefined });
+    mounts.set(path, {
+      volume,
+      path,
+      readOnly,
+      implicitFor: named === undefined ? point.name : undefined,
+    });
   }
   // A mount below another one must come after it.
   return [...mounts.values()].sort((a, b) => depth(a.path) - depth(b.path));
