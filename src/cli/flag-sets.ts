@@ -351,14 +351,16 @@ export const IMAGE_GC_FLAGS = {
   ),
 } as const satisfies FlagSpecs;
 
-export const IMAGE_FIELDS = ["id", "name", "size", "importtime", "lastused"] as const;
+/** The reference's fields, and what is shown without --fields. */
+const DEFAULT_IMAGE_FIELDS = ["id", "name", "size", "importtime", "lastused"] as const;
+export const IMAGE_FIELDS = [...DEFAULT_IMAGE_FIELDS, "verified"] as const;
 export type ImageField = (typeof IMAGE_FIELDS)[number];
 const SORT_FIELDS = ["name", "importtime", "lastused", "size"] as const;
 
 export const IMAGE_LIST_FLAGS = {
   fields: parsed<readonly ImageField[]>(
-    "comma-separated list of fields to display: id, name, size, importtime, lastused",
-    IMAGE_FIELDS,
+    "comma-separated list of fields to display: id, name, size, importtime, lastused, verified",
+    DEFAULT_IMAGE_FIELDS,
     (_, value) =>
       value.split(",").map((word) => {
         const field = IMAGE_FIELDS.find((candidate) => candidate === word);
@@ -367,7 +369,7 @@ export const IMAGE_LIST_FLAGS = {
         }
         return field;
       }),
-    { shown: IMAGE_FIELDS.join(","), metavar: "LIST", words: IMAGE_FIELDS },
+    { shown: DEFAULT_IMAGE_FIELDS.join(","), metavar: "LIST", words: IMAGE_FIELDS },
   ),
   sort: parsed<(typeof SORT_FIELDS)[number]>(
     "sort the output according to the provided field: name, importtime, lastused, size",

@@ -93,6 +93,7 @@ export async function preparePod(
   const since = new Date();
   const { manifest, bytes, apps } = await resolveSource(request.source, context);
   for (const { key } of apps) requireVerified(key, context.fetch);
+  for (const { key } of apps) context.fetch.store.markUsed(key);
   ensurePodDirectories(context.dataDir);
   const pod = createPod(context.dataDir);
   try {

@@ -12,6 +12,7 @@ import {
   readFileSync,
   statSync,
   unlinkSync,
+  utimesSync,
   writeFileSync,
   writeSync,
 } from "node:fs";
@@ -260,7 +261,24 @@ export class Store implements Disposable {
 
   /** All images in the order of import. */
   listImages(): readonly ImageRecord[] {
-    return this.#db.all().filter(({ key }) => exists(keyedPath(this.paths.blobs, key)));
+    return this.#db
+      .all()
+      .filter(({ key }) => exists(keyedPath(this.paths.blobs, key)))
+      .map((row) => this.#withUse(row));
+  }
+
+  /**
+   * Notes that a pod uses the image. The time is that of the record's file, not a row: a start must not wait
+   * for the index.
+   */
+  markUsed(key: ImageKey): void {
+    const now = new Date();
+    this.#guard(() => utimesSync(keyedPath(this.paths.records, key), now, now));
+  }
+
+  #withUse(row: ImageRecord): ImageRecord {
+    const file = statSync(keyedPath(this.paths.records, row.key), { throwIfNoEntry: false });
+    return file !== undefined && file.mtime > row.lastUsed ? { ...row, lastUsed: file.mtime } : row;
   }
 
   /** Removes an image and what is known of its URLs; trees that were rendered from it stay. */
@@ -482,7 +500,10 @@ export class Store implements Disposable {
   collectImages(options: CollectImages): readonly ImageKey[] {
     this.reconcile();
     const limit = options.now.getTime() - options.gracePeriodMs;
-    const rows = [...this.#db.all()].sort((a, b) => a.lastUsed.getTime() - b.lastUsed.getTime());
+    const rows = this.#db
+      .all()
+      .map((row) => this.#withUse(row))
+      .sort((a, b) => a.lastUsed.getTime() - b.lastUsed.getTime());
     const removed: ImageKey[] = [];
     for (const { key, lastUsed } of rows) {
       if (lastUsed.getTime() > limit) break;

@@ -3,9 +3,10 @@
 import { expect } from "bun:test";
 import { lstatSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
-import { buildAci } from "../support/aci.ts";
+import { buildAci, busyboxAci } from "../support/aci.ts";
 import { needs } from "../support/needs.ts";
 import { newRkt, type Rkt } from "../support/rkt.ts";
+import { fetchSigned } from "../support/signed.ts";
 import { exists } from "../support/temp.ts";
 
 const test = needs("root", "sandbox");
@@ -271,4 +272,19 @@ test("every file of the store that is flipped is noticed, never trusted silently
     mkdirSync(`${rkt.work}/out`, { recursive: true });
     writeFileSync(file, whole);
   }
+});
+
+test("image list says who verified an image, and when a pod last used it", async () => {
+  await using rkt = newRkt();
+  const file = `${rkt.work}/a.aci`;
+  writeFileSync(file, busyboxAci());
+  await fetchSigned(rkt, file);
+  const list = async () => JSON.parse(await rkt.ok(["image", "list", "--format=json"]))[0];
+  const before = await list();
+  expect(before.verification).toMatchObject({ kind: "openpgp", prefix: "example.com/busybox" });
+  expect(await rkt.ok(["image", "list", "--fields=verified", "--no-legend"])).toBe(
+    `key ${before.verification.fingerprint.slice(-16)}\n`,
+  );
+  await rkt.ok(["run", "--net=none", "example.com/busybox", "--exec=/bin/true"]);
+  expect((await list()).last_used_time).toBeGreaterThan(before.last_used_time);
 });

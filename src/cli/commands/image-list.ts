@@ -58,6 +58,7 @@ const HEADERS: Readonly<Record<ImageField, string>> = {
   size: "SIZE",
   importtime: "IMPORT TIME",
   lastused: "LAST USED",
+  verified: "VERIFIED BY",
 };
 
 function describe(store: Store, record: ImageRecord): Row {
@@ -102,6 +103,25 @@ function cell(
       return time(record.importTime);
     case "lastused":
       return time(record.lastUsed);
+    case "verified":
+      return verifier(record.verification, full);
+  }
+}
+
+/** Digits of a fingerprint that people know a key by. */
+const KEY_ID = 16;
+
+function verifier(verification: ImageRecord["verification"], full: boolean): string {
+  switch (verification.kind) {
+    case "openpgp": {
+      const { fingerprint, identities, prefix } = verification;
+      if (!full) return `key ${fingerprint.slice(-KEY_ID)}`;
+      return `key ${fingerprint} for ${stripControl(prefix)} (${identities.map(stripControl).join(", ")})`;
+    }
+    case "unverified":
+      return full ? `nobody (${verification.reason})` : "nobody";
+    case "unknown":
+      return "unknown";
   }
 }
 
@@ -112,5 +132,6 @@ function toJson({ record, name, size }: Row) {
     import_time: nanoseconds(record.importTime),
     last_used_time: nanoseconds(record.lastUsed),
     size,
+    verification: record.verification,
   };
 }
