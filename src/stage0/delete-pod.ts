@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Removing a pod (rkt-runtime §15): nothing of it is deleted while anything is mounted inside, because
 // a volume of the host may be what is mounted.
-import { realpathSync, rmSync } from "node:fs";
+import { realpathSync } from "node:fs";
 import { join } from "node:path";
 import { removePodCgroup } from "../cgroup/pod-cgroup.ts";
 import { isErrno } from "../lib/errors.ts";
@@ -10,6 +10,7 @@ import { PodError } from "../pod/errors.ts";
 import { readSubcgroup } from "../pod/read.ts";
 import { type Lock, tryLockDirectory } from "../sys/lock.ts";
 import { mountPointsBelow, unmount } from "../sys/mounts.ts";
+import { removeTree } from "../sys/remove-tree.ts";
 
 /**
  * Deletes a pod that lies in a garbage folder. Throws POD_BUSY when another process deletes it or keeps
@@ -33,9 +34,9 @@ export function deletePod(pod: PodRef): void {
     removeCgroup(pod);
     for (const mountPoint of mountPointsBelow(realpathSync(pod.path))) unmount(mountPoint);
     // The writable layers first: if one cannot go, the manifest stays, so that the pod can be looked at.
-    rmSync(join(pod.path, "stage1"), { recursive: true, force: true });
-    rmSync(join(pod.path, "overlay"), { recursive: true, force: true });
-    rmSync(pod.path, { recursive: true, force: true });
+    removeTree(join(pod.path, "stage1"));
+    removeTree(join(pod.path, "overlay"));
+    removeTree(pod.path);
   } catch (error) {
     throw new PodError("POD_IO", `cannot delete pod "${pod.uuid}"`, { cause: error });
   } finally {

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a dead process left behind, and what nobody needs any more (rkt-cli §5.14 image gc). Everything
 // here decides by locks: what somebody holds is left alone.
-import { closeSync, constants, lstatSync, openSync, rmSync, statSync } from "node:fs";
+import { closeSync, constants, lstatSync, openSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import type { ImageKey } from "../appc/index.ts";
 import { isErrno } from "../lib/errors.ts";
 import { isStillAt, tryLockFd } from "../sys/lock.ts";
 import { removeFile } from "../sys/remove-file.ts";
+import { removeTree as rmTree } from "../sys/remove-tree.ts";
 import { tryLockKey } from "./key-lock.ts";
 import { asKey, keyedPath, listKeyedFiles, readNames } from "./keys.ts";
 import type { StorePaths } from "./layout.ts";
@@ -43,7 +44,7 @@ function* staleTemporaries(paths: StorePaths, options: StaleOptions): Iterable<s
       if (removeUnlocked(path)) yield path;
     } else {
       // Nothing of ours: a link or a FIFO must not be opened.
-      rmSync(path, { recursive: true, force: true });
+      rmTree(path);
       yield path;
     }
   }

@@ -8,15 +8,7 @@
 // whether it is on disk or not. In a later one the tree is hashed before it is used, once, and made again
 // if a power failure took a part of it. `settleTrees` and a good hash replace the ID by "synced"; rkt 1.x,
 // which waited for the disk, left the file empty.
-import {
-  chmodSync,
-  chownSync,
-  mkdirSync,
-  readFileSync,
-  rmSync,
-  unlinkSync,
-  writeFileSync,
-} from "node:fs";
+import { chmodSync, chownSync, mkdirSync, readFileSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type ImageKey, type ImageManifest, serializeImageManifest } from "../appc/index.ts";
 import type { Brand } from "../lib/brand.ts";
@@ -24,6 +16,7 @@ import { isErrno } from "../lib/errors.ts";
 import { bootID } from "../sys/boot-id.ts";
 import { fsyncDir, syncFileSystem, writeFileDurable } from "../sys/durable.ts";
 import { removeFile } from "../sys/remove-file.ts";
+import { removeTree as rmTree } from "../sys/remove-tree.ts";
 import { StoreError } from "./errors.ts";
 import { lockKey, tryLockKey } from "./key-lock.ts";
 import { asKey, readNames } from "./keys.ts";
@@ -192,7 +185,7 @@ function wipeTree(directory: string): void {
   } catch (error) {
     if (!isErrno(error, "ENOENT")) throw error;
   }
-  rmSync(directory, { recursive: true, force: true });
+  rmTree(directory);
 }
 
 /**
