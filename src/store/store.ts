@@ -249,7 +249,7 @@ export class Store implements Disposable {
     if (row === undefined || !exists(keyedPath(this.paths.blobs, key))) {
       throw new StoreError("IMAGE_NOT_FOUND", `image "${key}" is not in the store`);
     }
-    return row;
+    return this.#withUse(row);
   }
 
   /** Who vouched for an image; reads no index. */
