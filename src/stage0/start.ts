@@ -4,7 +4,7 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ImageManifest, PodManifest } from "../appc/index.ts";
-import { makePodCgroup } from "../cgroup/pod-cgroup.ts";
+import { makePodCgroup, type PodCgroup, removePodCgroup } from "../cgroup/pod-cgroup.ts";
 import type { InsecureOptions } from "../lib/insecure-options.ts";
 import type { Reporter } from "../lib/reporter.ts";
 import {
@@ -66,30 +66,44 @@ export function planPod(pod: PodToStart, options: StartOptions, context: StartCo
       );
     }
   }
-  const plan = compilePlan({
-    commandName: options.commandName,
-    uuid: pod.uuid,
-    pod: pod.manifest,
-    apps: pod.apps.map((app, i) => planApp(pod, app, i, context.dataDir)),
-    network: options.network,
-    hostname,
-    interactive: options.interactive,
-    insecure: options.insecure,
-    logPrefix: options.logPrefix,
-    files,
-    cgroup: makeCgroup(pod, context.report),
-  });
+  const apps = pod.apps.map((app, i) => planApp(pod, app, i, context.dataDir));
+  const cgroup = makeCgroup(pod, context.report);
+  const plan = withCgroup(cgroup, () =>
+    compilePlan({
+      commandName: options.commandName,
+      uuid: pod.uuid,
+      pod: pod.manifest,
+      apps,
+      network: options.network,
+      hostname,
+      interactive: options.interactive,
+      insecure: options.insecure,
+      logPrefix: options.logPrefix,
+      files,
+      cgroup: cgroup?.directory,
+    }),
+  );
   for (const warning of plan.warnings) context.report.line("", `warning: ${warning}`);
   return plan;
 }
 
 /** Makes the pod's cgroup and notes where it is, so that gc finds it whatever happens. */
-function makeCgroup(pod: PodToStart, report: Reporter): string | undefined {
+function makeCgroup(pod: PodToStart, report: Reporter): PodCgroup | undefined {
   return makePodCgroup(pod.uuid, {
     explain: (reason) => report.debug("", reason),
     note: (subcgroup) =>
       writeFileSync(join(pod.path, POD_FILES.subcgroup), subcgroup, { mode: 0o640 }),
-  })?.directory;
+  });
+}
+
+/** A pod that cannot be compiled stays prepared; its cgroup does not stay with it. */
+function withCgroup<T>(cgroup: PodCgroup | undefined, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (cgroup !== undefined) removePodCgroup(cgroup.subcgroup);
+    throw error;
+  }
 }
 
 /** What the plan needs of one app, with users and programs looked up in its image. */

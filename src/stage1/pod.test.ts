@@ -714,10 +714,10 @@ describe("enter", () => {
       .map((l) => l.split(" F ")[1])
       .filter((l) => l !== undefined);
     for (const namespace of app) expect(inside.stdout).toContain(namespace as string);
-    expect(inside.stdout).toContain("CapEff:\t0000000000000020\n");
+    expect(inside.stdout).toContain("CapEff:\t0000000000000000\n");
     expect(inside.stdout).toContain("CapBnd:\t0000000000000020\n");
     expect(inside.stdout).toContain("NoNewPrivs:\t1\n");
-    expect(inside.stdout).toContain("uid=0 euid=0 gid=0 egid=0 groups=\n");
+    expect(inside.stdout).toContain("uid=7 euid=7 gid=0 egid=0 groups=\n");
     expect(inside.stdout).toContain("A=b\n");
     expect(inside.stdout).toContain("TERM=vt100\n");
     expect(inside.stdout).toMatch(/\n0 \/dev\/null\n1 \w+:\[\d+\]\n2 \w+:\[\d+\]\nrkt-test\n$/);

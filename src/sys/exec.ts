@@ -9,15 +9,19 @@ import {
   F_SEAL_WRITE,
   MFD_ALLOW_SEALING,
   MFD_CLOEXEC,
+  MFD_EXEC,
 } from "./constants.ts";
 import { check, cstr, libc, ptr } from "./libc.ts";
 
 /** A memory file that nothing can change any more (CVE-2019-5736: the program cannot be overwritten). */
 export function sealedMemfd(name: string, data: Uint8Array): number {
-  const fd = check(
-    libc.memfd_create(ptr(cstr(name)), MFD_CLOEXEC | MFD_ALLOW_SEALING),
-    "memfd_create",
-  );
+  // Where vm.memfd_noexec is 1, a memory file is executable only when it says so; before Linux 6.3 the flag is
+  // an error (memfd_create(2)).
+  const flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+  const path = cstr(name);
+  const executable = libc.memfd_create(ptr(path), flags | MFD_EXEC);
+  const fd =
+    executable >= 0 ? executable : check(libc.memfd_create(ptr(path), flags), "memfd_create");
   try {
     let at = 0;
     while (at < data.length) at += writeSync(fd, data, at);

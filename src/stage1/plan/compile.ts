@@ -316,7 +316,7 @@ export function compilePlan(input: PlanInput): Plan {
   return { ops, warnings: mounts.flatMap(warningsFor) };
 }
 
-/** The plan of `rkt enter`: as root like rkt, in the app's root, with no more than the app's limits. */
+/** The plan of `rkt enter`: as the app's user, in the app's root, with no more than the app's limits. */
 export function compileEnterPlan(input: EnterInput): Plan {
   const { app } = input;
   const words = input.argv;
@@ -343,7 +343,8 @@ export function compileEnterPlan(input: EnterInput): Plan {
       [`TERM=${input.term ?? "vt100"}`],
     ),
     ...limits(app, input.insecure.capabilities),
-    { kind: "ids", uid: 0, gid: 0, groups: [] },
+    // rkt entered as root: more than an app that gave root up ever has (CVE-2019-10144 and its kin).
+    { kind: "ids", uid: app.ids.uid, gid: app.ids.gid, groups: app.ids.supplementaryGids },
     { kind: "workingDirectory", path: "/" },
     { kind: "execute", path: words[0] ?? "", argv: words },
   ];
