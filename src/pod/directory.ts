@@ -210,11 +210,6 @@ export function findPod(dataDir: string, uuid: PodUUID): PodRef | undefined {
   return undefined;
 }
 
-/** Looks again at a pod that we know; undefined when it is gone. */
-export function refresh(dataDir: string, pod: PodRef): PodRef | undefined {
-  return findPod(dataDir, pod.uuid);
-}
-
 /** What a folder holds: pods by UUID, in its order; names that are none are left out, files are reported. */
 export interface FolderListing {
   readonly pods: readonly PodUUID[];

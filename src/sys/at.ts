@@ -1,14 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Files by directory descriptor: the calls that node:fs lacks and that hostile trees need. No call here
-// follows a symbolic link of its last component unless its name says so. Descriptors returned are
-// O_CLOEXEC; the caller closes them (`closeFd`, or `using fd = ownFd(...)`).
-import { closeSync } from "node:fs";
+// Calls on paths that node:fs lacks and that hostile trees need. Descriptors returned are O_CLOEXEC; the
+// caller closes them.
 import {
-  AT_EMPTY_PATH,
-  AT_REMOVEDIR,
-  AT_SYMLINK_NOFOLLOW,
   O_CLOEXEC,
-  O_NOFOLLOW,
   RESOLVE_BENEATH,
   RESOLVE_IN_ROOT,
   RESOLVE_NO_MAGICLINKS,
@@ -16,28 +10,6 @@ import {
   SYS_OPENAT2,
 } from "./constants.ts";
 import { check, cstr, libc, ptr } from "./libc.ts";
-
-export function closeFd(fd: number): void {
-  closeSync(fd);
-}
-
-/** A descriptor that closes itself at the end of its scope. */
-export interface OwnedFd extends Disposable {
-  readonly fd: number;
-}
-
-export function ownFd(fd: number): OwnedFd {
-  return { fd, [Symbol.dispose]: () => closeSync(fd) };
-}
-
-/** openat(2) with O_CLOEXEC|O_NOFOLLOW added. `name` should be one component. */
-export function openAt(dirFd: number, name: string, flags: number, mode = 0): number {
-  return check(
-    libc.openat(dirFd, ptr(cstr(name)), flags | O_CLOEXEC | O_NOFOLLOW, mode),
-    "openat",
-    name,
-  );
-}
 
 /** How a path below a root treats symbolic links. */
 export type Resolution =
@@ -83,28 +55,6 @@ export function openBelow(
   }
 }
 
-export function mkdirAt(dirFd: number, name: string, mode: number): void {
-  check(libc.mkdirat(dirFd, ptr(cstr(name)), mode), "mkdirat", name);
-}
-
-/** `type` is an S_IF* constant; `major`/`minor` count for devices only. */
-export function mknodAt(
-  dirFd: number,
-  name: string,
-  node: {
-    readonly type: number;
-    readonly mode: number;
-    readonly major: number;
-    readonly minor: number;
-  },
-): void {
-  check(
-    libc.mknodat(dirFd, ptr(cstr(name)), node.type | node.mode, makeDev(node.major, node.minor)),
-    "mknodat",
-    name,
-  );
-}
-
 /** The kernel's device number (sysmacros.h: gnu_dev_makedev). */
 export function makeDev(major: number, minor: number): bigint {
   const ma = BigInt(major);
@@ -112,23 +62,6 @@ export function makeDev(major: number, minor: number): bigint {
   return (
     ((ma & 0xfffff000n) << 32n) | ((ma & 0xfffn) << 8n) | ((mi & 0xffffff00n) << 12n) | (mi & 0xffn)
   );
-}
-
-export function symlinkAt(target: string, dirFd: number, name: string): void {
-  check(libc.symlinkat(ptr(cstr(target)), dirFd, ptr(cstr(name))), "symlinkat", name);
-}
-
-/** linkat(2) without following: a hard link to a symbolic link links the link. */
-export function linkAt(fromFd: number, from: string, toFd: number, to: string): void {
-  check(libc.linkat(fromFd, ptr(cstr(from)), toFd, ptr(cstr(to)), 0), "linkat", to);
-}
-
-export function unlinkAt(dirFd: number, name: string): void {
-  check(libc.unlinkat(dirFd, ptr(cstr(name)), 0), "unlinkat", name);
-}
-
-export function rmdirAt(dirFd: number, name: string): void {
-  check(libc.unlinkat(dirFd, ptr(cstr(name)), AT_REMOVEDIR), "rmdir", name);
 }
 
 export const RENAME_NOREPLACE = 1;
@@ -143,66 +76,6 @@ export function renameAt2(
     "rename",
     to.name,
   );
-}
-
-export function chownFd(fd: number, uid: number, gid: number): void {
-  check(libc.fchown(fd, uid, gid), "fchown");
-}
-
-/** lchown of a child; `name` "" changes the descriptor itself, O_PATH ones too. */
-export function chownAt(dirFd: number, name: string, uid: number, gid: number): void {
-  check(
-    libc.fchownat(
-      dirFd,
-      ptr(cstr(name)),
-      uid,
-      gid,
-      AT_SYMLINK_NOFOLLOW | (name === "" ? AT_EMPTY_PATH : 0),
-    ),
-    "fchownat",
-    name,
-  );
-}
-
-export function chmodFd(fd: number, mode: number): void {
-  check(libc.fchmod(fd, mode), "fchmod");
-}
-
-/** Sets atime and mtime (seconds and nanoseconds) of a child without following a link. */
-export function utimesAt(
-  dirFd: number,
-  name: string,
-  time: { readonly seconds: number; readonly nanoseconds: number },
-): void {
-  const s = BigInt(Math.trunc(time.seconds));
-  const n = BigInt(time.nanoseconds);
-  const spec = new BigInt64Array([s, n, s, n]);
-  check(libc.utimensat(dirFd, ptr(cstr(name)), ptr(spec), AT_SYMLINK_NOFOLLOW), "utimensat", name);
-}
-
-export function setXattrFd(fd: number, name: string, value: Uint8Array): void {
-  const bytes = value.length === 0 ? new Uint8Array(1) : value;
-  check(libc.fsetxattr(fd, ptr(cstr(name)), ptr(bytes), value.length, 0), "fsetxattr", name);
-}
-
-/** The extended attributes of a path, the last link not followed: name → value. */
-export function getXattrs(path: string): ReadonlyMap<string, Uint8Array> {
-  const result = new Map<string, Uint8Array>();
-  const cpath = cstr(path);
-  const list = Buffer.alloc(65536);
-  const size = Number(libc.llistxattr(ptr(cpath), ptr(list), list.length));
-  if (size <= 0) return result;
-  const value = Buffer.alloc(65536);
-  for (const name of list.subarray(0, size).toString("utf8").split("\0")) {
-    if (name === "") continue;
-    const n = check(
-      libc.lgetxattr(ptr(cpath), ptr(cstr(name)), ptr(value), value.length),
-      "lgetxattr",
-      path,
-    );
-    result.set(name, new Uint8Array(value.subarray(0, n)));
-  }
-  return result;
 }
 
 /**

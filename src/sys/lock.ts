@@ -94,10 +94,6 @@ export function lockFile(path: string, kind: LockKind, mode = 0o660): Lock {
   return lockPath(path, kind, mode);
 }
 
-export function tryLockFile(path: string, kind: LockKind, mode = 0o660): Lock | undefined {
-  return tryLockPath(path, kind, mode);
-}
-
 function lockPath(path: string, kind: LockKind, create: number | undefined): Lock {
   const fd = openForLock(path, create);
   try {
