@@ -51,9 +51,10 @@ static int limit_bounding(uint64_t kept) {
 }
 
 void reset_signals(void) {
-  struct sigaction action = {.sa_handler = SIG_DFL};
-  /* libc refuses its own signals 32-34 and the kernel KILL and STOP: nothing to reset there. */
-  for (int s = 1; s < 65; s++) sigaction(s, &action, NULL);
+  /* The kernel's own structure, all zero: SIG_DFL. musl keeps signals 32 to 34 for itself and would refuse to
+     reset them; ignored ones would break threads in the app (glibc cancels and changes ids by them). */
+  const unsigned long action[4] = {0};
+  for (int s = 1; s < 65; s++) syscall(SYS_rt_sigaction, s, action, NULL, sizeof(unsigned long));
   /* By system call: libc would not clear its own from the mask. */
   uint64_t none = 0;
   syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof none);

@@ -31,6 +31,7 @@ export function resolvMode(flags: DnsFlags): ResolvMode {
     if (search.length > 0 || options.length > 0 || domain !== "") {
       throw new NetworkError(
         "DNS_OPTIONS",
+        // reference text
         `Cannot call --dns-opt, --dns-search, or --dns-domain with --dns=${only}`,
       );
     }

@@ -282,6 +282,8 @@ function writeDatabase(path: string, rows: Iterable<ImageRow>): void {
   try {
     const db = new Database(temporary, { readwrite: true, create: false });
     try {
+      // The file is thrown away if anything fails: a journal would only be one more to remove.
+      db.run("PRAGMA journal_mode = OFF");
       db.run("PRAGMA synchronous = OFF");
       db.transaction(() => {
         db.run(SCHEMA);

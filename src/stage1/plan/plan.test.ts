@@ -128,7 +128,7 @@ describe("golden plans", () => {
     expect(describePlan(plan)).toMatchSnapshot();
   });
 
-  test("enter", () => {
+  test("enter joins an app with its user and limits", () => {
     const plan = compileEnterPlan({
       commandName: "enter",
       app: app("one"),
