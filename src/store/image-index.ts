@@ -283,7 +283,7 @@ function writeDatabase(path: string, rows: Iterable<ImageRow>): void {
     const db = new Database(temporary, { readwrite: true, create: false });
     try {
       // The file is thrown away if anything fails: a journal would only be one more to remove.
-      db.run("PRAGMA journal_mode = OFF");
+      db.run("PRAGMA journal_mode = MEMORY");
       db.run("PRAGMA synchronous = OFF");
       db.transaction(() => {
         db.run(SCHEMA);
