@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { SECURE } from "../lib/insecure-options.ts";
 import { failure } from "../store/test-images.ts";
 import { armor } from "../trust/fixture.ts";
@@ -244,6 +246,42 @@ describe("an image by name", () => {
       expect(world.report.lines).toContain(
         `pubkey: Trusting "${KEY_URL}" for prefix "${NAME}" without fingerprint review.`,
       );
+    });
+
+    test.each([
+      ["etc", "prefix.d/example.com/app"],
+      ["etc", "prefix.d/example.com"],
+      ["etc", "root.d"],
+      ["usr", "prefix.d/example.com/app"],
+      ["usr", "root.d"],
+    ])("neither trusts nor offers one that is masked in %s, %s", async (config, directory) => {
+      const mask = join(world.dir, config, "trustedkeys", directory, key.fingerprint);
+      mkdirSync(dirname(mask), { recursive: true });
+      writeFileSync(mask, "");
+      const review = async () => {
+        throw new Error("asked about a masked key");
+      };
+      for (const changes of [{ trustKeysFromHttps: true }, { review }, {}]) {
+        world.report.lines.length = 0;
+        expect((await getError(NAME, changes)).code).toBe("KEY_UNTRUSTED");
+        expect(world.report.lines).toContain(
+          `image: key ${key.fingerprint} is masked for "${NAME}", not trusting it`,
+        );
+        expect(world.report.lines.join("\n")).not.toContain("pubkey:");
+      }
+      expect(readFileSync(mask, "utf8")).toBe("");
+      expect(world.keystore.hasKeyFor(NAME)).toBe(false);
+      expect(world.store.listImages()).toEqual([]);
+    });
+
+    test("trusts the others of a file in which one is masked", async () => {
+      const mask = join(world.dir, "etc", "trustedkeys", "root.d", stranger.fingerprint);
+      mkdirSync(dirname(mask), { recursive: true });
+      writeFileSync(mask, "");
+      world.web.serve(KEY_URL, `${stranger.armored}\n${key.armored}`);
+      await get(NAME, { trustKeysFromHttps: true });
+      const { keys } = await world.keystore.keysFor(NAME);
+      expect(keys.map(({ fingerprint }) => fingerprint)).toEqual([key.fingerprint]);
     });
 
     test("does not look for keys over TLS that it does not check", async () => {

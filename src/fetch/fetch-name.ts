@@ -77,6 +77,7 @@ async function fetchKeys(name: string, context: FetchContext): Promise<void> {
       keystore,
       prefix: name,
       locations: await discoverPublicKeys(name, network),
+      automatic: true,
       skipReview: false,
       trustKeysFromHttps: context.trustKeysFromHttps,
       review: context.review,

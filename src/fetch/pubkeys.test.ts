@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { failure } from "../store/test-images.ts";
 import { formatFingerprint } from "../trust/index.ts";
 import { makeKey, openWorld, type TestKey, type World } from "./fixture.ts";
@@ -32,6 +32,7 @@ describe("rkt trust", () => {
       keystore: world.keystore,
       prefix: PREFIX,
       locations: [URL_],
+      automatic: false,
       skipReview: false,
       trustKeysFromHttps: false,
       review: async () => true,
@@ -64,6 +65,18 @@ describe("rkt trust", () => {
       `Trusting "${file}" for prefix "" without fingerprint review.`,
       `Added root key at "${keyPath("root.d")}"`,
     ]);
+  });
+
+  test("replaces the mask of a key that a person asks for, and says so", async () => {
+    const mask = keyPath("prefix.d", PREFIX);
+    mkdirSync(dirname(mask), { recursive: true });
+    writeFileSync(mask, "");
+    await trust({});
+    expect(said).toContain(
+      `Key ${key.fingerprint} was masked for prefix "${PREFIX}"; it is trusted again.`,
+    );
+    expect(world.keystore.isMasked(PREFIX, key.fingerprint)).toBe(false);
+    expect(world.keystore.hasKeyFor(PREFIX)).toBe(true);
   });
 
   test("goes on to the next key after a no", async () => {

@@ -101,6 +101,8 @@ export interface TrustOptions extends KeyNetworkOptions {
   readonly prefix: string | undefined;
   /** Paths and URLs. */
   readonly locations: readonly string[];
+  /** Nobody asked for these keys: those that are masked for the prefix are left alone. */
+  readonly automatic: boolean;
   readonly skipReview: boolean;
   /** Skips the review of keys that come over https. */
   readonly trustKeysFromHttps: boolean;
@@ -114,7 +116,9 @@ export async function trustKeys(options: TrustOptions): Promise<void> {
   const { context, keystore, prefix, say } = options;
   const shownPrefix = quote(prefix ?? "");
   for (const location of options.locations) {
-    const keys = await readPublicKeys(await downloadPublicKey(location, options));
+    const all = await readPublicKeys(await downloadPublicKey(location, options));
+    const keys = options.automatic ? withoutMasked(all, options) : all;
+    if (keys.length === 0) continue;
     const shown = quote(redactUrl(location));
     context.report.line("pubkey", `prefix: ${shownPrefix}\nkey: ${shown}`);
     for (const key of keys) say(describeKey(key));
@@ -126,7 +130,10 @@ export async function trustKeys(options: TrustOptions): Promise<void> {
     say(
       `Trusting ${shown} for prefix ${shownPrefix} ${reviewed ? "after" : "without"} fingerprint review.`,
     );
-    for (const { armored } of keys) {
+    for (const { armored, fingerprint } of keys) {
+      if (keystore.isMasked(prefix, fingerprint)) {
+        say(`Key ${fingerprint} was masked for prefix ${shownPrefix}; it is trusted again.`);
+      }
       if (prefix === undefined) {
         say(`Added root key at ${quote((await keystore.addRootKey(armored)).path)}`);
       } else {
@@ -135,6 +142,21 @@ export async function trustKeys(options: TrustOptions): Promise<void> {
       }
     }
   }
+}
+
+/** Who masked a key wants it not to be trusted, whoever publishes it and however often it is found. */
+function withoutMasked(
+  keys: readonly PublicKeyInfo[],
+  { context, keystore, prefix }: TrustOptions,
+): readonly PublicKeyInfo[] {
+  return keys.filter(({ fingerprint }) => {
+    if (!keystore.isMasked(prefix, fingerprint)) return true;
+    context.report.line(
+      "image",
+      `key ${fingerprint} is masked for ${quote(prefix ?? "")}, not trusting it`,
+    );
+    return false;
+  });
 }
 
 function describeKey(key: PublicKeyInfo): string {

@@ -53,6 +53,11 @@ export interface Keystore {
   keysForAnyName(): Promise<TrustedKeys>;
   /** Whether a key is trusted for this prefix or a parent of it (root keys do not count): no discovery then. */
   hasKeyFor(prefix: string): boolean;
+  /**
+   * Whether an empty file takes this key away for the names of a prefix, or for every name when there is
+   * none. Only a person may undo that: ask before a key is trusted automatically.
+   */
+  isMasked(prefix: string | undefined, fingerprint: string): boolean;
   /** Trusts one public key for a prefix, in the local directory. Durable when it returns. */
   addPrefixKey(prefix: string, armored: string | Uint8Array): Promise<AddedKey>;
   /** Trusts one public key for every name. */
@@ -77,6 +82,11 @@ export function openKeystore({ systemConfig, localConfig }: KeystoreDirs): Keyst
     keysFor: (prefix) => loadKeys(bases, parsePrefix(prefix)),
     keysForAnyName: () => loadAllKeys(bases),
     hasKeyFor: (prefix) => hasKey(bases, parsePrefix(prefix)),
+    isMasked: (prefix, fingerprint) => {
+      const found = findKeys(bases, prefix === undefined ? undefined : parsePrefix(prefix));
+      const file = found.get(fingerprint);
+      return file !== undefined && file.content === undefined;
+    },
     addPrefixKey: (prefix, armored) =>
       addKey(join(local, "prefix.d", parsePrefix(prefix)), armored),
     addRootKey: (armored) => addKey(join(local, "root.d"), armored),

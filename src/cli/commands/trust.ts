@@ -47,6 +47,7 @@ export const run: Run<typeof TRUST_FLAGS> = async ({ context, flags, args, usage
     keystore,
     prefix: root ? undefined : prefix,
     locations: args.length > 0 ? args : await discoverPublicKeys(prefix, network),
+    automatic: false,
     skipReview: flags["skip-fingerprint-review"],
     trustKeysFromHttps: context.globals.trustKeysFromHttps,
     review: context.review(),
