@@ -73,6 +73,15 @@ describe("an image from a file", () => {
     expect(error.code).toBe("SIGNATURE_MISSING");
   });
 
+  test("that is not there is said to be missing, not its signature", async () => {
+    const path = `${world.dir}/nope.aci`;
+    const error = await failure(() => fetchImage(path, world.context()));
+    expect(error.message).toBe(`cannot open the image file "${path}"`);
+    expect((error.cause as Error).message).toContain("no such file");
+    expect(error.code).toBe("FILE_UNREADABLE");
+    expect(error.remedy).toBeUndefined();
+  });
+
   test("signed by a stranger is refused before it is read", async () => {
     const path = await signedFile(stranger);
     const error = await failure(() => fetchImage(path, world.context()));

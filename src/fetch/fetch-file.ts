@@ -4,7 +4,7 @@ import type { ImageKey } from "../appc/index.ts";
 import type { FetchContext } from "./context.ts";
 import { importChecked, makeVerifier, requireSigner, verifyRaw } from "./import-image.ts";
 import { DEFAULT_LIMIT } from "./limits.ts";
-import { copyLocalFile } from "./local-file.ts";
+import { checkLocalFile, copyLocalFile } from "./local-file.ts";
 import { readSignature, signatureBeside } from "./signature.ts";
 
 export async function fetchFile(
@@ -13,6 +13,7 @@ export async function fetchFile(
   context: FetchContext,
 ): Promise<ImageKey> {
   context.report.debug("image", `using image from file ${path}`);
+  checkLocalFile(path);
   const verifier = await makeVerifier(undefined, context);
   const signature =
     verifier.kind === "skip"

@@ -115,7 +115,7 @@ async function obtainUrl(
       url,
       signature:
         signature === undefined
-          ? { kind: "url", url: signatureUrlBeside(url) }
+          ? { kind: "url", url: signatureUrlBeside(url), discovered: false }
           : { kind: "file", path: signature },
       expected: undefined,
       latest: false,

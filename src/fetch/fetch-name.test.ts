@@ -139,6 +139,19 @@ describe("an image by name", () => {
     expect(world.web.log).not.toContain(`GET ${url}`);
   });
 
+  test("whose signature is nowhere may be a wrong name or version", async () => {
+    await trust();
+    const { signatureUrl } = await publish(world, { name: NAME }, { key });
+    world.web.serve(signatureUrl, (_, response) => response.send(404));
+    const error = await getError(NAME);
+    expect(error.message).toBe(
+      `error downloading the signature file from "${signatureUrl}": bad HTTP status code: 404`,
+    );
+    expect(error.remedy).toBe(
+      "check the name and version; the signature must be published beside the image",
+    );
+  });
+
   test("needs no discovery with pull policy new or never when the store has it", async () => {
     await trust();
     await publish(world, { name: NAME }, { key });

@@ -43,7 +43,7 @@ export async function fetchName(source: NameSource, context: FetchContext): Prom
       url: normalize(endpoint.aci),
       signature:
         source.signatureFile === undefined
-          ? { kind: "url", url: endpoint.asc }
+          ? { kind: "url", url: endpoint.asc, discovered: true }
           : { kind: "file", path: source.signatureFile },
       expected: { name, labels: source.required },
       latest: source.latest,

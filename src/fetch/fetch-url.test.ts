@@ -130,6 +130,7 @@ describe("an image by URL", () => {
       `error downloading the signature file from "${ASC}": bad HTTP status code: 404`,
     );
     expect(error.code).toBe("SIGNATURE_MISSING");
+    expect(error.remedy).toBe("check the URL; the signature must be published beside the image");
     expect(asked("GET", URL_)).toBe(0);
   });
 

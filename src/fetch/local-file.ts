@@ -49,6 +49,11 @@ export async function copyLocalFile(
   }
 }
 
+/** Whether the file is there at all: said before anybody asks for its signature. */
+export function checkLocalFile(path: string): void {
+  closeSync(openSource(path));
+}
+
 function openSource(path: string): number {
   try {
     // O_NONBLOCK: a FIFO must not hang us.

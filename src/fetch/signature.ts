@@ -11,7 +11,8 @@ const MAX_SIGNATURE = 256 * 1024;
 
 export type SignatureSource =
   | { readonly kind: "file"; readonly path: string }
-  | { readonly kind: "url"; readonly url: string };
+  /** `discovered`: made from a name, which may be wrong; otherwise from the URL of the image. */
+  | { readonly kind: "url"; readonly url: string; readonly discovered: boolean };
 
 /** `X.aci` → `X.aci.asc`. */
 export function signatureBeside(path: string): string {
@@ -32,7 +33,7 @@ export async function readSignature(
 ): Promise<Signature | "deferred"> {
   return source.kind === "file"
     ? await parseSignature(readSignatureFile(source.path))
-    : await downloadSignature(source.url, context);
+    : await downloadSignature(source, context);
 }
 
 function readSignatureFile(path: string): Uint8Array {
@@ -48,7 +49,7 @@ function readSignatureFile(path: string): Uint8Array {
 }
 
 async function downloadSignature(
-  url: string,
+  { url, discovered }: Extract<SignatureSource, { readonly kind: "url" }>,
   context: FetchContext,
 ): Promise<Signature | "deferred"> {
   const { client, auth } = networkOf(context);
@@ -63,7 +64,7 @@ async function downloadSignature(
       "SIGNATURE_MISSING",
       `error downloading the signature file from ${quote(redactUrl(url))}: bad HTTP status code: ${answer.status}`,
       {
-        remedy: "--signature=FILE, or --insecure-options=image to go without a signature",
+        remedy: `check the ${discovered ? "name and version" : "URL"}; the signature must be published beside the image`,
         details: { status: answer.status, url: redactUrl(url) },
       },
     );
