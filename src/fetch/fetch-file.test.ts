@@ -79,7 +79,7 @@ describe("an image from a file", () => {
     expect(error.message).toBe(`cannot open the image file "${path}"`);
     expect((error.cause as Error).message).toContain("no such file");
     expect(error.code).toBe("FILE_UNREADABLE");
-    expect(error.remedy).toBeUndefined();
+    expect(error).toHaveProperty("remedy", undefined);
   });
 
   test("signed by a stranger is refused before it is read", async () => {

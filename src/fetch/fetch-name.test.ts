@@ -147,7 +147,8 @@ describe("an image by name", () => {
     expect(error.message).toBe(
       `error downloading the signature file from "${signatureUrl}": bad HTTP status code: 404`,
     );
-    expect(error.remedy).toBe(
+    expect(error).toHaveProperty(
+      "remedy",
       "check the name and version; the signature must be published beside the image",
     );
   });

@@ -66,8 +66,8 @@ export function requireSigner(
 
 function printHint(error: unknown, verifier: Verifier, { report }: FetchContext): void {
   if (!(error instanceof TrustError) || error.code !== "KEY_UNTRUSTED") return;
-  const name = verifier.kind === "check" && verifier.named ? verifier.prefix : "PREFIX";
-  for (const line of signerHint(name)) report.line("image", line);
+  if (verifier.kind === "skip") return;
+  for (const line of signerHint(verifier.prefix)) report.line("image", line);
 }
 
 /** Opens the gate for a raw image, or throws. */

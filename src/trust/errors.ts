@@ -36,11 +36,3 @@ export type TrustErrorCode =
   | "PREFIX_INVALID";
 
 export class TrustError extends RktError<TrustErrorCode> {}
-
-/** The two lines that rkt prints when a signature's maker is not trusted for a name. */
-export function signerHint(prefix: string): readonly [string, string] {
-  return [
-    "if you expected the signing key to change, try running:",
-    `    rkt trust --prefix "${prefix}"`,
-  ];
-}

@@ -3,7 +3,7 @@
 export { MAX_FILE_SIZE } from "./armor.ts";
 export type { ImageCheck } from "./check-image.ts";
 export { hashFile } from "./document-hash.ts";
-export { signerHint, TrustError, type TrustErrorCode } from "./errors.ts";
+export { TrustError, type TrustErrorCode } from "./errors.ts";
 export {
   type AddedKey,
   type Keystore,
@@ -14,7 +14,7 @@ export {
 } from "./keystore.ts";
 export { type DetachedSignature, parseSignature, type Signature } from "./parse-signature.ts";
 export { formatFingerprint, type PublicKeyInfo, readPublicKeys } from "./public-keys.ts";
-export { checkSigner } from "./resolve-signers.ts";
+export { checkSigner, signerHint } from "./resolve-signers.ts";
 export {
   acceptUnverified,
   assertVerified,

@@ -20,7 +20,7 @@ import { fsyncDir, writeFileDurable } from "../sys/durable.ts";
 import { MAX_FILE_SIZE } from "./armor.ts";
 import { TrustError } from "./errors.ts";
 import type { PublicKey } from "./openpgp.ts";
-import { parsePrefix, type TrustPrefix } from "./prefix.ts";
+import { ANY_NAME, parsePrefix, type TrustPrefix } from "./prefix.ts";
 import { parseKeys, readPublicKeys } from "./public-keys.ts";
 
 /** A key that is trusted for the names that were asked for. */
@@ -103,9 +103,6 @@ async function loadKeys(bases: readonly string[], prefix: TrustPrefix): Promise<
   }
   return { prefix, keys };
 }
-
-/** The prefix that stands for a name that is not known yet, in errors. */
-const ANY_NAME = "any image";
 
 async function loadAllKeys(bases: readonly string[]): Promise<TrustedKeys> {
   const prefixes = new Set<TrustPrefix>();

@@ -8,6 +8,9 @@ declare const checked: unique symbol;
 /** An AC identifier (appc.md) that is safe and short enough as a relative path. */
 export type TrustPrefix = string & { readonly [checked]: true };
 
+/** Stands for a name that is not known yet. Not a prefix, so it is none that somebody could trust. */
+export const ANY_NAME = "any image";
+
 const MAX_LENGTH = 1024;
 /** A file name on Linux (NAME_MAX). */
 const MAX_COMPONENT = 255;
@@ -27,6 +30,11 @@ export function parsePrefix(text: string): TrustPrefix {
     throw new TrustError("PREFIX_INVALID", `invalid prefix ${quote(text)}: ${why}`);
   }
   return text as TrustPrefix;
+}
+
+/** A prefix in a sentence. */
+export function showPrefix(prefix: string): string {
+  return prefix === ANY_NAME ? prefix : quote(prefix);
 }
 
 function flaw(text: string): string | undefined {

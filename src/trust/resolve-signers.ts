@@ -3,10 +3,11 @@
 // before one is downloaded.
 import { quote } from "../lib/text.ts";
 import { weakKeyAlgorithm } from "./algorithms.ts";
-import { signerHint, TrustError } from "./errors.ts";
+import { TrustError } from "./errors.ts";
 import type { TrustedKey, TrustedKeys } from "./keystore.ts";
 import type { PublicKey, Subkey } from "./openpgp.ts";
 import type { DetachedSignature, Signature } from "./parse-signature.ts";
+import { ANY_NAME, showPrefix } from "./prefix.ts";
 
 /** A signature together with the trusted key that it names as its maker. */
 export interface Candidate {
@@ -99,11 +100,19 @@ export function unknownSigner(signature: Signature, keys: TrustedKeys, prefix: s
   const names = [...new Set(makers)].filter((name) => name !== "").join(", ");
   const known =
     keys.keys.length === 0
-      ? `no key is trusted for ${quote(prefix)}`
-      : `none of the keys trusted for ${quote(prefix)} made it`;
+      ? `no key is trusted for ${showPrefix(prefix)}`
+      : `none of the keys trusted for ${showPrefix(prefix)} made it`;
   return new TrustError(
     "KEY_UNTRUSTED",
     `signature made by unknown entity${names === "" ? "" : ` ${names}`}: ${known}`,
     { details: { prefix, makers, hint: signerHint(prefix) } },
   );
+}
+
+/** The two lines that rkt prints when a signature's maker is not trusted for a name. */
+export function signerHint(prefix: string): readonly [string, string] {
+  return [
+    "if you expected the signing key to change, try running:",
+    `    rkt trust --prefix ${prefix === ANY_NAME ? "NAME KEYFILE" : quote(prefix)}`,
+  ];
 }
