@@ -100,6 +100,22 @@ describe("rkt trust", () => {
     expect(world.keystore.hasKeyFor(PREFIX)).toBe(false);
   });
 
+  test("names the flag for a file, and no empty prefix for a root key", async () => {
+    const file = world.file("key.asc", key.armored);
+    await failure(() => trust({ locations: [file], review: undefined }));
+    expect(world.report.lines.slice(-3)).toEqual([
+      `pubkey: to trust the key for "${PREFIX}", do one of the following:`,
+      "pubkey:  - call rkt trust with --skip-fingerprint-review, after comparing the fingerprint",
+      `pubkey:  - run on a terminal: rkt trust --prefix "${PREFIX}" PUBKEY`,
+    ]);
+    await failure(() => trust({ prefix: undefined, review: undefined }));
+    expect(world.report.lines.slice(-3)).toEqual([
+      "pubkey: to trust the key for every image, do one of the following:",
+      "pubkey:  - call rkt with --trust-keys-from-https",
+      "pubkey:  - run: rkt trust --root PUBKEY",
+    ]);
+  });
+
   test("reviews a key from a file although keys from https are trusted", async () => {
     const file = world.file("key.asc", key.armored);
     const error = await failure(() =>

@@ -179,12 +179,19 @@ async function review(
   { context, prefix, review: ask }: TrustOptions,
 ): Promise<boolean> {
   if (ask === undefined) {
-    context.report.line(
-      "pubkey",
-      `to trust the key for ${quote(prefix ?? "")}, do one of the following:`,
-    );
-    context.report.line("pubkey", " - call rkt with --trust-keys-from-https");
-    context.report.line("pubkey", ` - run: rkt trust --prefix ${quote(prefix ?? "")}`);
+    const what = prefix === undefined ? "every image" : quote(prefix);
+    const target = prefix === undefined ? "--root" : `--prefix ${quote(prefix)}`;
+    const remedies = /^https:/i.test(location)
+      ? [
+          "call rkt with --trust-keys-from-https",
+          `run: rkt trust ${target}${prefix === undefined ? " PUBKEY" : ""}`,
+        ]
+      : [
+          "call rkt trust with --skip-fingerprint-review, after comparing the fingerprint",
+          `run on a terminal: rkt trust ${target} PUBKEY`,
+        ];
+    context.report.line("pubkey", `to trust the key for ${what}, do one of the following:`);
+    for (const remedy of remedies) context.report.line("pubkey", ` - ${remedy}`);
     throw new FetchError(
       "REVIEW_IMPOSSIBLE",
       "error reviewing key: unable to ask user to review fingerprint due to lack of tty",

@@ -47,7 +47,8 @@ test("trust needs a person to review the fingerprint", async () => {
     ["trust", "--prefix=example.com", put(rkt, key.publicKey)],
     "error reviewing key: unable to ask user to review fingerprint due to lack of tty",
   );
-  expect(stderr).toContain("--trust-keys-from-https");
+  expect(stderr).toContain("--skip-fingerprint-review");
+  expect(stderr).not.toContain("--trust-keys-from-https");
   expect(exists(`${rkt.local}/trustedkeys/prefix.d/example.com/${key.fingerprint}`)).toBe(false);
 });
 
