@@ -138,15 +138,18 @@ async function obtainName(
 }
 
 function refuseDocker({ reference }: DockerImageReference, { keystore }: FetchContext): never {
+  const remedy = "fetch an App Container image (.aci), or convert the image to one";
   if (keystore !== undefined) {
+    // No advice to go without verification: that would only be refused, too.
     throw new FetchError(
       "DOCKER_UNSUPPORTED",
-      "signature verification for docker images is not supported (try --insecure-options=image)",
+      "signature verification for docker images is not supported: Docker images are not available in this version",
+      { remedy },
     );
   }
   throw new FetchError(
     "DOCKER_UNSUPPORTED",
     `cannot fetch ${quote(`docker://${reference.friendly}`)}: Docker images are not supported in this version yet`,
-    { remedy: "fetch an App Container image (.aci), or convert the image to one" },
+    { remedy },
   );
 }

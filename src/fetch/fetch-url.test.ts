@@ -630,7 +630,7 @@ describe("an image by URL", () => {
   test("of Docker's is refused in the reference's words", async () => {
     const signedOnly = await failure(() => fetchImage("docker://busybox", world.context()));
     expect(signedOnly.message).toBe(
-      "signature verification for docker images is not supported (try --insecure-options=image)",
+      "signature verification for docker images is not supported: Docker images are not available in this version",
     );
     expect(signedOnly.code).toBe("DOCKER_UNSUPPORTED");
     const unverified = await failure(() => fetchImage("docker://busybox", world.context(insecure)));
