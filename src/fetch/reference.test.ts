@@ -86,6 +86,12 @@ describe("an image argument", () => {
     expect(shown(parse("sha256-abcd", { hash: true }))).toStartWith("name sha256-abcd");
   });
 
+  test("that names no .aci says what is missing", () => {
+    expect(() => parse("http://example.com/a.tar")).toThrow(
+      expect.objectContaining({ remedy: "files and URLs of images must end in .aci" }),
+    );
+  });
+
   test.each([
     ["/images/a", 'invalid image string "file:///images/a"'],
     ["./a", 'invalid image string "file:///work/a"'],

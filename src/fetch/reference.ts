@@ -217,5 +217,8 @@ function decode(text: string): string | undefined {
 }
 
 function invalidImage(text: string): FetchError {
-  return new FetchError("REFERENCE_INVALID", `invalid image string ${quote(redactUrl(text))}`);
+  return new FetchError("REFERENCE_INVALID", `invalid image string ${quote(redactUrl(text))}`, {
+    remedy: "files and URLs of images must end in .aci",
+    details: { image: redactUrl(text) },
+  });
 }

@@ -71,7 +71,10 @@ export function readNames(directory: string): string[] {
 export function resolveKeyPrefix(blobs: string, prefix: string): ImageKey {
   const text = prefix.slice(0, KEY_LENGTH);
   if (text.length < MIN_LENGTH) {
-    throw new StoreError("IMAGE_ID_INVALID", "image ID too short", { details: { image: prefix } });
+    throw new StoreError("IMAGE_ID_INVALID", "image ID too short", {
+      remedy: `${PREFIX} and at least ${MIN_LENGTH - PREFIX.length} digits of the ID; got ${quote(prefix)}`,
+      details: { image: prefix },
+    });
   }
   const matches = KEY_PREFIX.test(text)
     ? readNames(join(blobs, "sha512", text.slice(PREFIX.length, MIN_LENGTH))).filter((name) =>
@@ -81,7 +84,10 @@ export function resolveKeyPrefix(blobs: string, prefix: string): ImageKey {
   const keys = matches.map(asKey).filter((key) => key !== undefined);
   const [key] = keys;
   if (key === undefined) {
-    throw new StoreError("IMAGE_NOT_FOUND", "no image IDs found", { details: { image: prefix } });
+    throw new StoreError("IMAGE_NOT_FOUND", "no image IDs found", {
+      remedy: `look for ${quote(prefix)} in the list of: rkt image list --full`,
+      details: { image: prefix },
+    });
   }
   if (keys.length > 1) {
     throw new StoreError("IMAGE_AMBIGUOUS", `ambiguous image ID: ${quote(prefix)}`, {

@@ -278,6 +278,14 @@ describe("look-up", () => {
     expect(await message("sha512-zz")).toBe("no image IDs found");
     expect(await message("sha512-../../../../etc/passwd")).toBe("no image IDs found");
     expect(await message("sha512-0123456789")).toBe("no image IDs found");
+    expect(await failure(() => t.store.resolveKey("sha512-0123456789"))).toMatchObject({
+      remedy: 'look for "sha512-0123456789" in the list of: rkt image list --full',
+      details: { image: "sha512-0123456789" },
+    });
+    expect(await failure(() => t.store.resolveKey("sha512-0"))).toHaveProperty(
+      "remedy",
+      'sha512- and at least 2 digits of the ID; got "sha512-0"',
+    );
   });
 
   test("all requested labels must be there with these values", async () => {
