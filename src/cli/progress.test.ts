@@ -60,3 +60,16 @@ test("frames are drawn at most ten times a second, and the last one always", () 
   expect(frames).toHaveLength(12);
   expect(frames.at(-1)).toEndWith("] 100 B/100 B\x1b[K\n");
 });
+
+test("a terminal of unknown size gets a bar, not a blank line", () => {
+  let written = "";
+  const progress = makeProgress("ACI", 100, {
+    columns: 0,
+    now: () => 0,
+    write: (text) => {
+      written += text;
+    },
+  });
+  progress.finish();
+  expect(written).toStartWith("\rDownloading ACI: [");
+});

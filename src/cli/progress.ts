@@ -12,6 +12,7 @@ export interface Terminal {
 }
 
 const INTERVAL = 100;
+const DEFAULT_COLUMNS = 80;
 const UNITS = ["B", "KB", "MB", "GB", "TB", "PB"] as const;
 
 /** Decimal units, three significant digits: "1.2 MB". */
@@ -57,9 +58,11 @@ export function makeProgress(
   let last = Number.NEGATIVE_INFINITY;
   let done = 0;
   let finished = false;
+  // A pseudo-terminal whose size nobody has set says 0: every frame would be empty, and the end a blank line.
+  const columns = terminal.columns > 1 ? terminal.columns : DEFAULT_COLUMNS;
   const draw = (): void => {
     // Back to the first column, the frame, and what is left of a longer one erased.
-    terminal.write(`\r${drawBar(label, done, total, terminal.columns)}\x1b[K`);
+    terminal.write(`\r${drawBar(label, done, total, columns)}\x1b[K`);
   };
   return {
     update(bytes) {
