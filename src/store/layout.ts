@@ -150,6 +150,9 @@ export function explainSystem(error: unknown, code: StoreErrorCode, sentence: st
   const isTooLong = error.code === "ENAMETOOLONG";
   return new StoreError(code, isTooLong ? `${sentence}: a path in it is too long` : sentence, {
     cause: isTooLong ? undefined : error,
+    remedy: isErrno(error, "ENOSPC", "EDQUOT")
+      ? "rkt gc and rkt image gc, or make room on the file system"
+      : undefined,
     details: { errno: error.code },
   });
 }

@@ -26,6 +26,7 @@ import {
 import { type Verification, verifyImage } from "../trust/verified-image.ts";
 import { parseRecord, serializeRecord } from "./image-record.ts";
 import { keyedPath } from "./keys.ts";
+import { explainSystem } from "./layout.ts";
 import { openStore } from "./store.ts";
 import { addBytes, addImage, failure, makeAci, rawFile, testStore } from "./test-images.ts";
 
@@ -41,6 +42,15 @@ function mode(path: string): string {
 }
 
 describe("layout", () => {
+  test("a full disk is said with what to do about it", () => {
+    const full = Object.assign(new Error("write: no space left on device"), { code: "ENOSPC" });
+    expect(explainSystem(full, "IMAGE_IMPORT", "cannot store the image")).toMatchObject({
+      message: "cannot store the image",
+      remedy: "rkt gc and rkt image gc, or make room on the file system",
+      cause: full,
+    });
+  });
+
   test("a new data directory has the modes that the group rkt needs", () => {
     using t = testStore();
     const modes = Object.fromEntries(
