@@ -125,6 +125,15 @@ test("commands that need root say so to others before anything else", async () =
   }
 });
 
+test("enter says where its flags go", async () => {
+  await using rkt = newRkt();
+  const { stderr } = await rkt.fails(
+    ["enter", "12345678", "--app=web", "ps"],
+    'enter: cannot execute "--app=web": not a program',
+  );
+  expect(stderr).toContain("try: flags go before the UUID: rkt enter --app=NAME UUID PROGRAM");
+});
+
 test("commands that only look work without root, or say what they may not read", async () => {
   await using rkt = newRkt();
   const open = rkt.data.replace(/data$/, "none");
