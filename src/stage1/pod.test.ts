@@ -610,7 +610,7 @@ describe("output", () => {
     expect(stdout).toBe("one\n");
     // A program may write a line in two parts; the log says so, and loses nothing.
     const texts = new Map<string, string>();
-    for (const line of (pod.read("logs/app") ?? "").trimEnd().split("\n")) {
+    for (const line of (pod.read("logs/app") ?? "").split("\n").slice(0, -1)) {
       const form = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z (stdout|stderr) ([FP]) (.*)$/.exec(
         line,
       );
