@@ -82,7 +82,8 @@ export async function disturb(
     console.log(`${operation.name}: ${all.length} calls of ${chosen.length} kinds, ${disturbed}`);
     for (const what of missed) console.log(`  not reached: ${what}`);
     // One may always be a thread that the runtime did not start this time.
-    if (missed.length > Math.max(1, count / 10)) problems.push(`${missed.length} places were not reached`);
+    if (missed.length > Math.max(1, count / 10))
+      problems.push(`${missed.length} places were not reached`);
   } finally {
     for (const station of stations) await station[Symbol.asyncDispose]();
   }
