@@ -8,7 +8,6 @@ export type PodErrorCode =
   | "POD_BROKEN"
   | "POD_BUSY"
   | "POD_MANIFEST"
-  | "POD_LOGS"
   | "POD_IO";
 
 export class PodError extends RktError<PodErrorCode> {}

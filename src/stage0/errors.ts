@@ -4,11 +4,8 @@ import { RktError } from "../lib/errors.ts";
 export type Stage0ErrorCode =
   | "POD_STATE"
   | "APP_SELECTION"
-  | "OVERLAY_UNSUPPORTED"
-  | "IMAGE_UNUSABLE"
   | "IMAGE_UNVERIFIED"
   | "EXPORT"
-  | "TIMEOUT"
-  | "UUID_FILE";
+  | "TIMEOUT";
 
 export class Stage0Error extends RktError<Stage0ErrorCode> {}
