@@ -89,20 +89,29 @@ type Fields<T> = { readonly [K in keyof Required<T>]: Codec<T[K]> };
 
 /** Every field of T, in the order in which they are written. */
 export function object<T extends object>(fields: Fields<T>): Codec<T> {
-  const names = Object.keys(fields) as (keyof T & string)[];
-  const folded = new Map(names.map((name) => [name.toLowerCase(), name]));
+  // Made when they are first needed: a start declares some thirty objects and reads a few.
+  let names: readonly (keyof T & string)[] | undefined;
+  let folded: ReadonlyMap<string, keyof T> | undefined;
+  const inOrder = () => {
+    names ??= Object.keys(fields) as (keyof T & string)[];
+    return names;
+  };
+  const inAnyCase = (key: string) => {
+    folded ??= new Map(inOrder().map((name) => [name.toLowerCase(), name]));
+    return folded.get(key.toLowerCase());
+  };
   return {
     decode(value) {
       const source = asObject(value);
       const found: Partial<Record<keyof T, unknown>> = {};
       for (const key of Object.keys(source)) {
-        const name = Object.hasOwn(fields, key) ? (key as keyof T) : folded.get(key.toLowerCase());
+        const name = Object.hasOwn(fields, key) ? (key as keyof T) : inAnyCase(key);
         if (name !== undefined) found[name] = source[key];
       }
       const result: Partial<T> = {};
       let step = "";
       try {
-        for (const name of names) {
+        for (const name of inOrder()) {
           step = name;
           const decoded = fields[name].decode(found[name]);
           if (decoded !== undefined) result[name] = decoded;
@@ -114,7 +123,7 @@ export function object<T extends object>(fields: Fields<T>): Codec<T> {
     },
     encode(value) {
       const result: Record<string, unknown> = {};
-      for (const name of names) {
+      for (const name of inOrder()) {
         const encoded = fields[name].encode(value[name]);
         if (encoded !== undefined) result[name] = encoded;
       }

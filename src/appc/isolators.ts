@@ -2,6 +2,7 @@
 // Isolators: the typed form of the known ones, the rules for a set of them, and how tools make them.
 // (appc.md sections 1.13 and 8)
 
+import { once } from "../lib/once.ts";
 import { quote, stripControl } from "../lib/text.ts";
 import { boolean, type Codec, integer, list, object, string, stringMap } from "./codec.ts";
 import { ManifestError } from "./errors.ts";
@@ -74,51 +75,57 @@ interface Definition {
   readonly conflict?: string;
 }
 
-const DEFINITIONS: ReadonlyMap<string, Definition> = new Map<string, Definition>([
-  ["os/linux/capabilities-retain-set", capabilities("capabilities-retain-set")],
-  ["os/linux/capabilities-remove-set", capabilities("capabilities-remove-set")],
-  ["os/linux/seccomp-retain-set", seccomp("seccomp-retain-set", "os/linux/seccomp-remove-set")],
-  ["os/linux/seccomp-remove-set", seccomp("seccomp-remove-set", "os/linux/seccomp-retain-set")],
-  [
-    "os/linux/no-new-privileges",
-    { parse: (value) => ({ kind: "no-new-privileges", enabled: boolean.decode(value) }) },
-  ],
-  ["os/linux/selinux-context", { parse: parseSELinuxContext, single: true }],
-  ["os/linux/apparmor-profile", { parse: parseAppArmorProfile, single: true }],
-  [
-    "os/linux/oom-score-adj",
-    {
-      parse: (value) => ({
-        kind: "oom-score-adj",
-        score: between(integer.decode(value), "os/linux/oom-score-adj", -1000, 1000),
-      }),
-      single: true,
-    },
-  ],
-  [
-    "os/linux/cpu-shares",
-    {
-      parse: (value) => ({
-        kind: "cpu-shares",
-        shares: between(integer.decode(value), "os/linux/cpu-shares", 2, 262144),
-      }),
-      single: true,
-    },
-  ],
-  [
-    "os/unix/sysctl",
-    { parse: (value) => ({ kind: "sysctl", settings: stringMap.decode(value) }), single: true },
-  ],
-  ["resource/cpu", { parse: (value) => parseReservation("cpu", value) }],
-  ["resource/memory", { parse: (value) => parseReservation("memory", value) }],
-  ["resource/block-bandwidth", { parse: (value) => parseThrottle("block-bandwidth", value) }],
-  ["resource/block-iops", { parse: (value) => parseThrottle("block-iops", value) }],
-  ["resource/network-bandwidth", { parse: (value) => parseThrottle("network-bandwidth", value) }],
-]);
+const definitions = once(
+  (): ReadonlyMap<string, Definition> =>
+    new Map<string, Definition>([
+      ["os/linux/capabilities-retain-set", capabilities("capabilities-retain-set")],
+      ["os/linux/capabilities-remove-set", capabilities("capabilities-remove-set")],
+      ["os/linux/seccomp-retain-set", seccomp("seccomp-retain-set", "os/linux/seccomp-remove-set")],
+      ["os/linux/seccomp-remove-set", seccomp("seccomp-remove-set", "os/linux/seccomp-retain-set")],
+      [
+        "os/linux/no-new-privileges",
+        { parse: (value) => ({ kind: "no-new-privileges", enabled: boolean.decode(value) }) },
+      ],
+      ["os/linux/selinux-context", { parse: parseSELinuxContext, single: true }],
+      ["os/linux/apparmor-profile", { parse: parseAppArmorProfile, single: true }],
+      [
+        "os/linux/oom-score-adj",
+        {
+          parse: (value) => ({
+            kind: "oom-score-adj",
+            score: between(integer.decode(value), "os/linux/oom-score-adj", -1000, 1000),
+          }),
+          single: true,
+        },
+      ],
+      [
+        "os/linux/cpu-shares",
+        {
+          parse: (value) => ({
+            kind: "cpu-shares",
+            shares: between(integer.decode(value), "os/linux/cpu-shares", 2, 262144),
+          }),
+          single: true,
+        },
+      ],
+      [
+        "os/unix/sysctl",
+        { parse: (value) => ({ kind: "sysctl", settings: stringMap.decode(value) }), single: true },
+      ],
+      ["resource/cpu", { parse: (value) => parseReservation("cpu", value) }],
+      ["resource/memory", { parse: (value) => parseReservation("memory", value) }],
+      ["resource/block-bandwidth", { parse: (value) => parseThrottle("block-bandwidth", value) }],
+      ["resource/block-iops", { parse: (value) => parseThrottle("block-iops", value) }],
+      [
+        "resource/network-bandwidth",
+        { parse: (value) => parseThrottle("network-bandwidth", value) },
+      ],
+    ]),
+);
 
 /** The typed form; undefined when the name is not known. Throws when the value does not fit a known name. */
 export function parseIsolator(isolator: Isolator): KnownIsolator | undefined {
-  return DEFINITIONS.get(isolator.name)?.parse(isolator.value);
+  return definitions().get(isolator.name)?.parse(isolator.value);
 }
 
 /**
@@ -128,7 +135,7 @@ export function parseIsolator(isolator: Isolator): KnownIsolator | undefined {
 export function checkAppIsolators(isolators: Isolators): Isolators {
   const seen = new Set<string>();
   for (const { name } of isolators) {
-    const definition = DEFINITIONS.get(name);
+    const definition = definitions().get(name);
     if (definition === undefined) throw invalid("invalid isolator");
     if (definition.single && seen.has(name)) {
       throw invalid(`isolators set contains too many instances of type ${name}`);

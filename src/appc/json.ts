@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // JSON in and out of manifests: size limit, errors with line and column, Go's escapes.
 
+import { once } from "../lib/once.ts";
 import { ManifestError } from "./errors.ts";
 import { findSyntaxError } from "./json-syntax.ts";
 
 /** Far more than any real manifest; what is read whole must have a limit. */
 export const MAX_MANIFEST_BYTES = 4 * 1024 * 1024;
 
-const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+const decoder = once(() => new TextDecoder("utf-8", { ignoreBOM: true }));
 
 /** Numbers are JavaScript's: integers above 2^53 lose digits, write those as strings. */
 export function parseJson(input: string | Uint8Array): unknown {
@@ -17,7 +18,7 @@ export function parseJson(input: string | Uint8Array): unknown {
       `manifest is larger than ${MAX_MANIFEST_BYTES} bytes`,
     );
   }
-  const text = typeof input === "string" ? input : decoder.decode(input);
+  const text = typeof input === "string" ? input : decoder().decode(input);
   try {
     return JSON.parse(text);
   } catch (cause) {

@@ -2,11 +2,12 @@
 // The acVersion field. (appc.md section 1.4)
 
 import { formatSemVer, parseSemVer } from "../lib/semver.ts";
+import { SPECIFICATION } from "../lib/version.ts";
 import { ManifestError } from "./errors.ts";
 import type { ACVersion } from "./types.ts";
 
 /** The version of the specification that this implementation follows, and writes. */
-export const AC_VERSION = "0.8.11" as ACVersion;
+export const AC_VERSION = SPECIFICATION as ACVersion;
 
 export function parseACVersion(text: string): ACVersion {
   // Most manifests; it spares `rkt run` the first use of a regular expression (0.1 ms).

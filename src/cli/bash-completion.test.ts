@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "bun:test";
 import { bashCompletion } from "./bash-completion.ts";
-import { COMMANDS } from "./command-table.ts";
+import { allCommands } from "./command-table.ts";
 
-const SCRIPT = bashCompletion(COMMANDS);
+const SCRIPT = bashCompletion(allCommands());
 
 /** What bash offers for the last word; words are given as bash splits them, "=" on its own. */
 function complete(...words: readonly string[]): string[] {

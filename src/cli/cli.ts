@@ -2,13 +2,14 @@
 // From words to an exit status: find the command, parse its flags, check what the table says, load it, run
 // it, and print what went wrong. Nothing here ends the process.
 import { parseGoBool } from "../lib/go-bool.ts";
-import { type Command, type Invocation, leafName } from "./command.ts";
+import { type Command, type CommandTable, type Invocation, leafName } from "./command.ts";
 import { knownCommands } from "./command-table.ts";
 import { type Context, type Globals, type Host, makeContext } from "./context.ts";
 import { EXIT_FAILURE } from "./exit-status.ts";
 import { type Found, findCommand } from "./find-command.ts";
 import { GLOBAL_FLAGS } from "./flag-sets.ts";
 import {
+  type FlagSpec,
   type FlagSpecs,
   type FlagValues,
   HELP_FLAGS,
@@ -28,7 +29,7 @@ const OUTPUT_CLOSED = 141;
 
 /** What is known so far, for the report of an error. */
 interface Progress {
-  readonly commands: readonly Command[];
+  readonly commands: CommandTable;
   command: Command | undefined;
   debug: boolean;
   json: boolean;
@@ -73,14 +74,14 @@ async function dispatch(host: Host, progress: Progress): Promise<number> {
     host.write(2, `Flag --${name} has been deprecated, ${advice}\n`);
   }
   if (parsed.help) {
-    host.write(1, helpText(command, commands));
+    host.write(1, helpText(command, commands.all()));
     return 0;
   }
   if (command.root && host.euid !== 0) {
     throw new UsageError("NOT_PRIVILEGED", "cannot run as unprivileged user");
   }
   const usage = (): number => {
-    host.write(1, helpText(command, commands));
+    host.write(1, helpText(command, commands.all()));
     return EXIT_FAILURE;
   };
   const { arity } = command;
@@ -103,11 +104,7 @@ async function dispatch(host: Host, progress: Progress): Promise<number> {
   return await run(invocation);
 }
 
-function noCommand(
-  host: Host,
-  { command: group, words }: Found,
-  commands: readonly Command[],
-): number {
+function noCommand(host: Host, { command: group, words }: Found, commands: CommandTable): number {
   const { values } = parseFlags(
     words,
     { ...GLOBAL_FLAGS, ...HELP_FLAGS },
@@ -119,7 +116,7 @@ function noCommand(
   );
   const help = values["help"] === true;
   if (!help) host.write(2, `${group?.name ?? "rkt"}: missing command\n`);
-  host.write(1, helpText(group, commands));
+  host.write(1, helpText(group, commands.all()));
   return help ? 0 : MISSING_COMMAND;
 }
 
@@ -134,13 +131,14 @@ async function parseCommand(
 ): Promise<ParsedCommand> {
   const flags = { ...GLOBAL_FLAGS, ...active(command.flags, host.env), ...HELP_FLAGS };
   const imageFlags = active(command.images?.flags ?? {}, host.env);
-  const lazy = [flags, imageFlags].some((set) => Object.values(set).some((flag) => flag.lazy));
   const context: Omit<SetContext, "given"> = {
     cwd: host.cwd,
-    parsers: lazy ? (await import("./runtime.ts")).flagParsers : undefined,
+    parsers: needsParsers(flags, imageFlags)
+      ? (await import("./start-runtime.ts")).flagParsers
+      : undefined,
   };
   if (command.images !== undefined) {
-    const { parseImageArguments } = await import("./runtime.ts");
+    const { parseImageArguments } = await import("./start-runtime.ts");
     const { appArguments } = command.images;
     return {
       ...parseImageArguments(words, { flags, imageFlags, appArguments }, context),
@@ -154,12 +152,21 @@ async function parseCommand(
 
 /** Without the flags of experiments that are off. */
 function active(flags: FlagSpecs, env: Host["env"]): FlagSpecs {
-  return Object.fromEntries(
-    Object.entries(flags).filter(
-      ([, flag]) =>
-        flag.experiment === undefined || parseGoBool(env[flag.experiment] ?? "") === true,
-    ),
-  );
+  const known: Record<string, FlagSpec> = {};
+  // A loop, as in the function below: what is called for every flag gets compiled, which costs more than it saves.
+  for (const name in flags) {
+    const flag = flags[name];
+    if (flag === undefined) continue;
+    if (flag.experiment === undefined || parseGoBool(env[flag.experiment] ?? "") === true) {
+      known[name] = flag;
+    }
+  }
+  return known;
+}
+
+function needsParsers(...sets: readonly FlagSpecs[]): boolean {
+  for (const set of sets) for (const name in set) if (set[name]?.lazy === true) return true;
+  return false;
 }
 
 function toGlobals(values: FlagValues<typeof GLOBAL_FLAGS>, given: ReadonlySet<string>): Globals {
@@ -187,7 +194,7 @@ function report(host: Host, error: unknown, progress: Progress): void {
       return;
     }
     if (error.code.startsWith("FLAG_")) {
-      host.write(2, `Error: ${error.message}\n${helpText(command, commands)}`);
+      host.write(2, `Error: ${error.message}\n${helpText(command, commands.all())}`);
       return;
     }
   }

@@ -2,11 +2,15 @@
 // Every command of rkt, as data. Parsing, help, completion, man pages and the option tables in the
 // documentation read this table; a command's code is loaded when it is chosen (rkt-cli Appendix A).
 import { parseGoBool } from "../lib/go-bool.ts";
-import { type Command, command } from "./command.ts";
+import { type Command, type CommandTable, command } from "./command.ts";
+import { run as help } from "./commands/help.ts";
+import { run as version } from "./commands/version.ts";
 import * as sets from "./flag-sets.ts";
+import { own } from "./flags.ts";
 
-/** Every command that does work, and what they all need: one load instead of forty (see runtime.ts). */
+/** The commands that do work, in two pieces instead of forty (see there). */
 const runtime = () => import("./runtime.ts");
+const startRuntime = () => import("./start-runtime.ts");
 
 const EXPERIMENT_APP = "RKT_EXPERIMENT_APP";
 const EXPERIMENT_ATTACH = "RKT_EXPERIMENT_ATTACH";
@@ -22,419 +26,467 @@ const STORED_IMAGE =
 
 const POD = "UUID may be shortened as long as it stays unambiguous.";
 
-export const COMMANDS: readonly Command[] = [
-  command({
-    name: "api-service",
-    brief: "Run API service (experimental)",
-    flags: sets.API_SERVICE_FLAGS,
-    unavailable: true,
-    hidden: true,
-  }),
-  command({
-    name: "app",
-    brief: "Operate on apps in a pod (experimental)",
-    experiment: EXPERIMENT_APP,
-    group: true,
-    unavailable: true,
-    hidden: true,
-  }),
-  command({
-    name: "app add",
-    brief: "Add an app to a pod",
-    args: "UUID IMAGEID [-- image-args... [---]]",
-    flags: sets.NO_FLAGS,
-    images: { flags: sets.APP_ADD_IMAGE_FLAGS, appArguments: true },
-    interspersed: false,
-    experiment: EXPERIMENT_APP,
-    unavailable: true,
-    hidden: true,
-  }),
-  command({
-    name: "app exec",
-    brief: "Execute a command in an app's namespaces",
-    args: "[--app=APPNAME] UUID [CMD [ARGS ...]]",
-    flags: sets.ENTER_FLAGS,
-    root: true,
-    interspersed: false,
-    experiment: EXPERIMENT_APP,
-    unavailable: true,
-    hidden: true,
-  }),
-  command({
-    name: "app list",
-    brief: "List the apps of a pod",
-    args: "UUID",
-    flags: sets.APP_LIST_FLAGS,
-    experiment: EXPERIMENT_APP,
-    unavailable: true,
-    hidden: true,
-  }),
-  command({
-    name: "app rm",
-    brief: "Remove an app from a pod",
-    args: "UUID --app=NAME",
-    flags: sets.ENTER_FLAGS,
-    experiment: EXPERIMENT_APP,
-    unavailable: true,
-    hidden: true,
-  }),
-  command({
-    name: "app sandbox",
-    brief: "Create and run an empty pod",
-    flags: sets.APP_SANDBOX_FLAGS,
-    experiment: EXPERIMENT_APP,
-    unavailable: true,
-    hidden: true,
-  }),
-  command({
-    name: "app start",
-    brief: "Start an app in a pod",
-    args: "UUID --app=NAME",
-    flags: sets.ENTER_FLAGS,
-    experiment: EXPERIMENT_APP,
-    unavailable: true,
-    hidden: true,
-  }),
-  command({
-    name: "app status",
-    brief: "Show the status of an app",
-    args: "UUID --app=NAME",
-    flags: sets.APP_STATUS_FLAGS,
-    experiment: EXPERIMENT_APP,
-    unavailable: true,
-    hidden: true,
-  }),
-  command({
-    name: "app stop",
-    brief: "Stop an app in a pod",
-    args: "UUID --app=NAME",
-    flags: sets.ENTER_FLAGS,
-    experiment: EXPERIMENT_APP,
-    unavailable: true,
-    hidden: true,
-  }),
-  command({
-    name: "attach",
-    brief: "Attach to an app running within a rkt pod",
-    args: "[--app=APPNAME] [--mode=MODE] UUID",
-    flags: sets.ATTACH_FLAGS,
-    root: true,
-    experiment: EXPERIMENT_ATTACH,
-    unavailable: true,
-    hidden: true,
-  }),
-  command({
-    name: "cat-manifest",
-    brief: "Inspect and print the pod manifest",
-    description: `Prints the pod manifest as JSON, indented unless --pretty-print=false.\n${POD}`,
-    args: "UUID | --uuid-file=FILE",
-    flags: sets.CAT_MANIFEST_FLAGS,
-    completes: "pods",
-    seeAlso: ["list", "image cat-manifest"],
-    load: async () => (await runtime()).catManifest,
-  }),
-  command({
-    name: "completion",
-    brief: "Output shell completion code for the specified shell",
-    description: `Prints the completion script for a shell; only bash is known.
+const DECLARATIONS: Readonly<Record<string, (name: string) => Command>> = {
+  "api-service": (name) =>
+    command({
+      name,
+      brief: "Run API service (experimental)",
+      flags: sets.apiServiceFlags(),
+      unavailable: true,
+      hidden: true,
+    }),
+  app: (name) =>
+    command({
+      name,
+      brief: "Operate on apps in a pod (experimental)",
+      experiment: EXPERIMENT_APP,
+      group: true,
+      unavailable: true,
+      hidden: true,
+    }),
+  "app add": (name) =>
+    command({
+      name,
+      brief: "Add an app to a pod",
+      args: "UUID IMAGEID [-- image-args... [---]]",
+      flags: sets.noFlags(),
+      images: { flags: sets.appAddImageFlags(), appArguments: true },
+      interspersed: false,
+      experiment: EXPERIMENT_APP,
+      unavailable: true,
+      hidden: true,
+    }),
+  "app exec": (name) =>
+    command({
+      name,
+      brief: "Execute a command in an app's namespaces",
+      args: "[--app=APPNAME] UUID [CMD [ARGS ...]]",
+      flags: sets.enterFlags(),
+      root: true,
+      interspersed: false,
+      experiment: EXPERIMENT_APP,
+      unavailable: true,
+      hidden: true,
+    }),
+  "app list": (name) =>
+    command({
+      name,
+      brief: "List the apps of a pod",
+      args: "UUID",
+      flags: sets.appListFlags(),
+      experiment: EXPERIMENT_APP,
+      unavailable: true,
+      hidden: true,
+    }),
+  "app rm": (name) =>
+    command({
+      name,
+      brief: "Remove an app from a pod",
+      args: "UUID --app=NAME",
+      flags: sets.enterFlags(),
+      experiment: EXPERIMENT_APP,
+      unavailable: true,
+      hidden: true,
+    }),
+  "app sandbox": (name) =>
+    command({
+      name,
+      brief: "Create and run an empty pod",
+      flags: sets.appSandboxFlags(),
+      experiment: EXPERIMENT_APP,
+      unavailable: true,
+      hidden: true,
+    }),
+  "app start": (name) =>
+    command({
+      name,
+      brief: "Start an app in a pod",
+      args: "UUID --app=NAME",
+      flags: sets.enterFlags(),
+      experiment: EXPERIMENT_APP,
+      unavailable: true,
+      hidden: true,
+    }),
+  "app status": (name) =>
+    command({
+      name,
+      brief: "Show the status of an app",
+      args: "UUID --app=NAME",
+      flags: sets.appStatusFlags(),
+      experiment: EXPERIMENT_APP,
+      unavailable: true,
+      hidden: true,
+    }),
+  "app stop": (name) =>
+    command({
+      name,
+      brief: "Stop an app in a pod",
+      args: "UUID --app=NAME",
+      flags: sets.enterFlags(),
+      experiment: EXPERIMENT_APP,
+      unavailable: true,
+      hidden: true,
+    }),
+  attach: (name) =>
+    command({
+      name,
+      brief: "Attach to an app running within a rkt pod",
+      args: "[--app=APPNAME] [--mode=MODE] UUID",
+      flags: sets.attachFlags(),
+      root: true,
+      experiment: EXPERIMENT_ATTACH,
+      unavailable: true,
+      hidden: true,
+    }),
+  "cat-manifest": (name) =>
+    command({
+      name,
+      brief: "Inspect and print the pod manifest",
+      description: `Prints the pod manifest as JSON, indented unless --pretty-print=false.\n${POD}`,
+      args: "UUID | --uuid-file=FILE",
+      flags: sets.catManifestFlags(),
+      completes: "pods",
+      seeAlso: ["list", "image cat-manifest"],
+      load: async () => (await runtime()).catManifest,
+    }),
+  completion: (name) =>
+    command({
+      name,
+      brief: "Output shell completion code for the specified shell",
+      description: `Prints the completion script for a shell; only bash is known.
 
 To use it in the shell at hand: source <(rkt completion bash)`,
-    args: "SHELL",
-    completes: "shells",
-    load: () => import("./commands/completion.ts"),
-  }),
-  command({
-    name: "config",
-    brief: "Print configuration for each stage in JSON format",
-    description: `Prints the configuration that results from the system, local and user configuration directories.`,
-    flags: sets.CONFIG_FLAGS,
-    arity: { min: 0, max: 0 },
-    load: async () => (await runtime()).config,
-  }),
-  command({
-    name: "enter",
-    brief: "Enter the namespaces of an app within a rkt pod",
-    description: `Runs a command inside a running app, with no more privilege than the app has. Without a command it
+      args: "SHELL",
+      completes: "shells",
+      load: async () => (await runtime()).completion,
+    }),
+  config: (name) =>
+    command({
+      name,
+      brief: "Print configuration for each stage in JSON format",
+      description: `Prints the configuration that results from the system, local and user configuration directories.`,
+      flags: sets.configFlags(),
+      arity: { min: 0, max: 0 },
+      load: async () => (await runtime()).config,
+    }),
+  enter: (name) =>
+    command({
+      name,
+      brief: "Enter the namespaces of an app within a rkt pod",
+      description: `Runs a command inside a running app, with no more privilege than the app has. Without a command it
 is /bin/bash. A pod with several apps needs --app.
 ${POD}`,
-    args: "[--app=APPNAME] UUID [CMD [ARGS ...]]",
-    flags: sets.ENTER_FLAGS,
-    arity: { min: 1, max: Number.POSITIVE_INFINITY },
-    root: true,
-    interspersed: false,
-    completes: "pods",
-    seeAlso: ["list", "run"],
-    load: async () => (await runtime()).enter,
-  }),
-  command({
-    name: "export",
-    brief: "Export an app from an exited pod to an ACI file",
-    description: `Writes what an app left behind as a new image. The file's name ends in .aci.\n${POD}`,
-    args: "[--app=APPNAME] UUID OUTPUT_ACI_FILE",
-    flags: sets.EXPORT_FLAGS,
-    arity: { min: 2, max: 2 },
-    completes: "pods",
-    seeAlso: ["image export"],
-    load: async () => (await runtime()).exportPod,
-  }),
-  command({
-    name: "fetch",
-    brief: "Fetch image(s) and store them in the local store",
-    description: `Fetches images with all their dependencies, checks their signatures, and prints the hash of each.
+      args: "[--app=APPNAME] UUID [CMD [ARGS ...]]",
+      flags: sets.enterFlags(),
+      arity: { min: 1, max: Number.POSITIVE_INFINITY },
+      root: true,
+      interspersed: false,
+      completes: "pods",
+      seeAlso: ["list", "run"],
+      load: async () => (await runtime()).enter,
+    }),
+  export: (name) =>
+    command({
+      name,
+      brief: "Export an app from an exited pod to an ACI file",
+      description: `Writes what an app left behind as a new image. The file's name ends in .aci.\n${POD}`,
+      args: "[--app=APPNAME] UUID OUTPUT_ACI_FILE",
+      flags: sets.exportFlags(),
+      arity: { min: 2, max: 2 },
+      completes: "pods",
+      seeAlso: ["image export"],
+      load: async () => (await runtime()).exportPod,
+    }),
+  fetch: (name) =>
+    command({
+      name,
+      brief: "Fetch image(s) and store them in the local store",
+      description: `Fetches images with all their dependencies, checks their signatures, and prints the hash of each.
 ${IMAGE_REFERENCE.replace(", or a hash in the\nlocal store", "")}`,
-    args: "IMAGE_URL...",
-    flags: sets.FETCH_FLAGS,
-    images: { flags: sets.SIGNATURE_FLAG, appArguments: false },
-    interspersed: false,
-    completes: "files",
-    seeAlso: ["trust", "image list", "run"],
-    load: async () => (await runtime()).fetch,
-  }),
-  command({
-    name: "gc",
-    brief: "Garbage collect rkt pods no longer in use",
-    description: `Moves exited pods to the garbage and deletes those that have been there for the grace period.`,
-    flags: sets.GC_FLAGS,
-    arity: { min: 0, max: 0 },
-    root: true,
-    seeAlso: ["rm", "image gc"],
-    load: async () => (await runtime()).gc,
-  }),
-  command({
-    name: "help",
-    brief: "Help about any command",
-    description: "Prints the usage of a command.",
-    args: "[COMMAND]",
-    completes: "commands",
-    load: () => import("./commands/help.ts"),
-  }),
-  command({
-    name: "image",
-    brief: "Operate on image(s) in the local store",
-    description: "Operates on images in the local store.",
-    args: "[COMMAND]",
-    group: true,
-  }),
-  command({
-    name: "image cat-manifest",
-    brief: "Inspect and print the image manifest",
-    description: `Prints the manifest of an image as JSON, indented unless --pretty-print=false.\n${STORED_IMAGE}`,
-    args: "IMAGE",
-    flags: sets.IMAGE_CAT_MANIFEST_FLAGS,
-    arity: { min: 1, max: 1 },
-    completes: "images",
-    seeAlso: ["image list"],
-    load: async () => (await runtime()).imageCatManifest,
-  }),
-  command({
-    name: "image export",
-    brief: "Export a stored image to an ACI file",
-    description: `Writes an image as the uncompressed ACI that is in the store.\n${STORED_IMAGE}`,
-    args: "IMAGE OUTPUT_ACI_FILE",
-    flags: sets.IMAGE_EXPORT_FLAGS,
-    arity: { min: 2, max: 2 },
-    completes: "images",
-    seeAlso: ["image extract", "export"],
-    load: async () => (await runtime()).imageExport,
-  }),
-  command({
-    name: "image extract",
-    brief: "Extract a stored image to a directory",
-    description: `Unpacks an image without its dependencies.\n${STORED_IMAGE}`,
-    args: "IMAGE OUTPUT_DIR",
-    flags: sets.IMAGE_EXTRACT_FLAGS,
-    arity: { min: 2, max: 2 },
-    completes: "images",
-    seeAlso: ["image render", "image export"],
-    load: async () => (await runtime()).imageExtract,
-  }),
-  command({
-    name: "image fetch",
-    brief: "Fetch image(s) and store them in the local store",
-    args: "IMAGE_URL...",
-    flags: sets.FETCH_FLAGS,
-    images: { flags: sets.SIGNATURE_FLAG, appArguments: false },
-    interspersed: false,
-    hidden: true,
-    load: async () => (await runtime()).fetch,
-  }),
-  command({
-    name: "image gc",
-    brief: "Garbage collect local store",
-    description: `Removes rendered trees that no pod uses, then images that were not used for the grace period.`,
-    flags: sets.IMAGE_GC_FLAGS,
-    arity: { min: 0, max: 0 },
-    seeAlso: ["gc", "image rm"],
-    load: async () => (await runtime()).imageGc,
-  }),
-  command({
-    name: "image list",
-    brief: "List images in the local store",
-    description: "Lists the images in the local store.",
-    flags: sets.IMAGE_LIST_FLAGS,
-    arity: { min: 0, max: 0 },
-    seeAlso: ["fetch", "image rm"],
-    load: async () => (await runtime()).imageList,
-  }),
-  command({
-    name: "image render",
-    brief: "Render a stored image to a directory with all its dependencies",
-    description: `Writes an image and its dependencies as one root file system.\n${STORED_IMAGE}`,
-    args: "IMAGE OUTPUT_DIR",
-    flags: sets.IMAGE_RENDER_FLAGS,
-    arity: { min: 2, max: 2 },
-    completes: "images",
-    seeAlso: ["image extract"],
-    load: async () => (await runtime()).imageRender,
-  }),
-  command({
-    name: "image rm",
-    brief: "Remove one or more images with the given IDs or image names from the local store",
-    description: `Removes images from the local store.\n${STORED_IMAGE}`,
-    args: "IMAGE...",
-    completes: "images",
-    seeAlso: ["image list", "image gc"],
-    load: async () => (await runtime()).imageRm,
-  }),
-  command({
-    name: "image verify",
-    brief: "Verify one or more rendered images in the local store",
-    description: `Checks that rendered images are as they were written, and renders those anew that are not.
+      args: "IMAGE_URL...",
+      flags: sets.fetchFlags(),
+      images: { flags: sets.signatureFlag(), appArguments: false },
+      interspersed: false,
+      completes: "files",
+      seeAlso: ["trust", "image list", "run"],
+      load: async () => (await runtime()).fetch,
+    }),
+  gc: (name) =>
+    command({
+      name,
+      brief: "Garbage collect rkt pods no longer in use",
+      description: `Moves exited pods to the garbage and deletes those that have been there for the grace period.`,
+      flags: sets.gcFlags(),
+      arity: { min: 0, max: 0 },
+      root: true,
+      seeAlso: ["rm", "image gc"],
+      load: async () => (await runtime()).gc,
+    }),
+  help: (name) =>
+    command({
+      name,
+      brief: "Help about any command",
+      description: "Prints the usage of a command.",
+      args: "[COMMAND]",
+      completes: "commands",
+      load: async () => ({ run: help }),
+    }),
+  image: (name) =>
+    command({
+      name,
+      brief: "Operate on image(s) in the local store",
+      description: "Operates on images in the local store.",
+      args: "[COMMAND]",
+      group: true,
+    }),
+  "image cat-manifest": (name) =>
+    command({
+      name,
+      brief: "Inspect and print the image manifest",
+      description: `Prints the manifest of an image as JSON, indented unless --pretty-print=false.\n${STORED_IMAGE}`,
+      args: "IMAGE",
+      flags: sets.imageCatManifestFlags(),
+      arity: { min: 1, max: 1 },
+      completes: "images",
+      seeAlso: ["image list"],
+      load: async () => (await runtime()).imageCatManifest,
+    }),
+  "image export": (name) =>
+    command({
+      name,
+      brief: "Export a stored image to an ACI file",
+      description: `Writes an image as the uncompressed ACI that is in the store.\n${STORED_IMAGE}`,
+      args: "IMAGE OUTPUT_ACI_FILE",
+      flags: sets.imageExportFlags(),
+      arity: { min: 2, max: 2 },
+      completes: "images",
+      seeAlso: ["image extract", "export"],
+      load: async () => (await runtime()).imageExport,
+    }),
+  "image extract": (name) =>
+    command({
+      name,
+      brief: "Extract a stored image to a directory",
+      description: `Unpacks an image without its dependencies.\n${STORED_IMAGE}`,
+      args: "IMAGE OUTPUT_DIR",
+      flags: sets.imageExtractFlags(),
+      arity: { min: 2, max: 2 },
+      completes: "images",
+      seeAlso: ["image render", "image export"],
+      load: async () => (await runtime()).imageExtract,
+    }),
+  "image fetch": (name) =>
+    command({
+      name,
+      brief: "Fetch image(s) and store them in the local store",
+      args: "IMAGE_URL...",
+      flags: sets.fetchFlags(),
+      images: { flags: sets.signatureFlag(), appArguments: false },
+      interspersed: false,
+      hidden: true,
+      load: async () => (await runtime()).fetch,
+    }),
+  "image gc": (name) =>
+    command({
+      name,
+      brief: "Garbage collect local store",
+      description: `Removes rendered trees that no pod uses, then images that were not used for the grace period.`,
+      flags: sets.imageGcFlags(),
+      arity: { min: 0, max: 0 },
+      seeAlso: ["gc", "image rm"],
+      load: async () => (await runtime()).imageGc,
+    }),
+  "image list": (name) =>
+    command({
+      name,
+      brief: "List images in the local store",
+      description: "Lists the images in the local store.",
+      flags: sets.imageListFlags(),
+      arity: { min: 0, max: 0 },
+      seeAlso: ["fetch", "image rm"],
+      load: async () => (await runtime()).imageList,
+    }),
+  "image render": (name) =>
+    command({
+      name,
+      brief: "Render a stored image to a directory with all its dependencies",
+      description: `Writes an image and its dependencies as one root file system.\n${STORED_IMAGE}`,
+      args: "IMAGE OUTPUT_DIR",
+      flags: sets.imageRenderFlags(),
+      arity: { min: 2, max: 2 },
+      completes: "images",
+      seeAlso: ["image extract"],
+      load: async () => (await runtime()).imageRender,
+    }),
+  "image rm": (name) =>
+    command({
+      name,
+      brief: "Remove one or more images with the given IDs or image names from the local store",
+      description: `Removes images from the local store.\n${STORED_IMAGE}`,
+      args: "IMAGE...",
+      completes: "images",
+      seeAlso: ["image list", "image gc"],
+      load: async () => (await runtime()).imageRm,
+    }),
+  "image verify": (name) =>
+    command({
+      name,
+      brief: "Verify one or more rendered images in the local store",
+      description: `Checks that rendered images are as they were written, and renders those anew that are not.
 ${STORED_IMAGE}`,
-    args: "IMAGE...",
-    completes: "images",
-    seeAlso: ["image list"],
-    load: async () => (await runtime()).imageVerify,
-  }),
-  command({
-    name: "list",
-    brief: "List pods",
-    description: "Lists the pods that are there, with their apps, states and networks.",
-    flags: sets.LIST_FLAGS,
-    arity: { min: 0, max: 0 },
-    seeAlso: ["status", "run", "gc"],
-    load: async () => (await runtime()).list,
-  }),
-  command({
-    name: "logs",
-    brief: "Print the output of the apps of a pod",
-    description: `Prints what the apps wrote to their standard output and standard error.\n${POD}`,
-    args: "UUID",
-    flags: sets.LOGS_FLAGS,
-    arity: { min: 1, max: 1 },
-    completes: "pods",
-    seeAlso: ["run", "status"],
-    load: async () => (await runtime()).logs,
-  }),
-  command({
-    name: "metadata-service",
-    brief: "Run metadata service",
-    flags: sets.METADATA_SERVICE_FLAGS,
-    unavailable: true,
-    hidden: true,
-  }),
-  command({
-    name: "prepare",
-    brief: "Prepare to run image(s) in a pod in rkt",
-    description: `Makes a pod ready and prints its UUID; rkt run-prepared starts it.
+      args: "IMAGE...",
+      completes: "images",
+      seeAlso: ["image list"],
+      load: async () => (await runtime()).imageVerify,
+    }),
+  list: (name) =>
+    command({
+      name,
+      brief: "List pods",
+      description: "Lists the pods that are there, with their apps, states and networks.",
+      flags: sets.listFlags(),
+      arity: { min: 0, max: 0 },
+      seeAlso: ["status", "run", "gc"],
+      load: async () => (await runtime()).list,
+    }),
+  logs: (name) =>
+    command({
+      name,
+      brief: "Print the output of the apps of a pod",
+      description: `Prints what the apps wrote to their standard output and standard error.\n${POD}`,
+      args: "UUID",
+      flags: sets.logsFlags(),
+      arity: { min: 1, max: 1 },
+      completes: "pods",
+      seeAlso: ["run", "status"],
+      load: async () => (await runtime()).logs,
+    }),
+  "metadata-service": (name) =>
+    command({
+      name,
+      brief: "Run metadata service",
+      flags: sets.metadataServiceFlags(),
+      unavailable: true,
+      hidden: true,
+    }),
+  prepare: (name) =>
+    command({
+      name,
+      brief: "Prepare to run image(s) in a pod in rkt",
+      description: `Makes a pod ready and prints its UUID; rkt run-prepared starts it.
 ${IMAGE_REFERENCE}
 ${IMAGE_ARGUMENTS}`,
-    args: "IMAGE [-- image-args... [---]]...",
-    flags: sets.PREPARE_FLAGS,
-    images: { flags: sets.RUN_IMAGE_FLAGS, appArguments: true },
-    root: true,
-    interspersed: false,
-    completes: "files",
-    seeAlso: ["run-prepared", "run"],
-    load: async () => (await runtime()).prepare,
-  }),
-  command({
-    name: "rm",
-    brief: "Remove all files and resources associated with an exited pod",
-    description: `Removes pods that do not run. ${POD}`,
-    args: "UUID... | --uuid-file=FILE",
-    flags: sets.RM_FLAGS,
-    root: true,
-    completes: "pods",
-    seeAlso: ["stop", "gc"],
-    load: async () => (await runtime()).rm,
-  }),
-  command({
-    name: "run",
-    brief: "Run image(s) in a pod in rkt",
-    description: `Fetches what is missing, makes a pod of one or more apps and runs it. The status is that of the first
+      args: "IMAGE [-- image-args... [---]]...",
+      flags: sets.prepareFlags(),
+      images: { flags: sets.runImageFlags(), appArguments: true },
+      root: true,
+      interspersed: false,
+      completes: "files",
+      seeAlso: ["run-prepared", "run"],
+      load: async () => (await startRuntime()).prepare,
+    }),
+  rm: (name) =>
+    command({
+      name,
+      brief: "Remove all files and resources associated with an exited pod",
+      description: `Removes pods that do not run. ${POD}`,
+      args: "UUID... | --uuid-file=FILE",
+      flags: sets.rmFlags(),
+      root: true,
+      completes: "pods",
+      seeAlso: ["stop", "gc"],
+      load: async () => (await runtime()).rm,
+    }),
+  run: (name) =>
+    command({
+      name,
+      brief: "Run image(s) in a pod in rkt",
+      description: `Fetches what is missing, makes a pod of one or more apps and runs it. The status is that of the first
 app that fails.
 ${IMAGE_REFERENCE}
 ${IMAGE_ARGUMENTS}`,
-    args: "IMAGE [-- image-args... [---]]...",
-    flags: sets.RUN_FLAGS,
-    images: { flags: sets.RUN_IMAGE_FLAGS, appArguments: true },
-    root: true,
-    interspersed: false,
-    completes: "files",
-    seeAlso: ["fetch", "prepare", "list", "logs", "stop"],
-    load: async () => (await runtime()).run,
-  }),
-  command({
-    name: "run-prepared",
-    brief: "Run a prepared application pod in rkt",
-    description: `Runs a pod that rkt prepare made. ${POD}`,
-    args: "UUID",
-    flags: sets.RUN_PREPARED_FLAGS,
-    arity: { min: 1, max: 1 },
-    root: true,
-    completes: "pods",
-    seeAlso: ["prepare", "run"],
-    load: async () => (await runtime()).runPrepared,
-  }),
-  command({
-    name: "status",
-    brief: "Check the status of a rkt pod",
-    description: `Prints the state of a pod and the exit statuses of its apps, and can wait for them.\n${POD}`,
-    args: "UUID | --uuid-file=FILE",
-    flags: sets.STATUS_FLAGS,
-    completes: "pods",
-    seeAlso: ["list", "logs"],
-    load: async () => (await runtime()).status,
-  }),
-  command({
-    name: "stop",
-    brief: "Stop a pod",
-    description: `Stops running pods in order; with --force at once. ${POD}`,
-    args: "UUID... | --uuid-file=FILE",
-    flags: sets.STOP_FLAGS,
-    completes: "pods",
-    seeAlso: ["rm", "list"],
-    load: async () => (await runtime()).stop,
-  }),
-  command({
-    name: "trust",
-    brief: "Trust a key for image verification",
-    description: `Adds keys to the keystore, for the images whose names begin with a prefix or, with --root, for all.
+      args: "IMAGE [-- image-args... [---]]...",
+      flags: sets.runFlags(),
+      images: { flags: sets.runImageFlags(), appArguments: true },
+      root: true,
+      interspersed: false,
+      completes: "files",
+      seeAlso: ["fetch", "prepare", "list", "logs", "stop"],
+      load: async () => (await startRuntime()).run,
+    }),
+  "run-prepared": (name) =>
+    command({
+      name,
+      brief: "Run a prepared application pod in rkt",
+      description: `Runs a pod that rkt prepare made. ${POD}`,
+      args: "UUID",
+      flags: sets.runPreparedFlags(),
+      arity: { min: 1, max: 1 },
+      root: true,
+      completes: "pods",
+      seeAlso: ["prepare", "run"],
+      load: async () => (await startRuntime()).runPrepared,
+    }),
+  status: (name) =>
+    command({
+      name,
+      brief: "Check the status of a rkt pod",
+      description: `Prints the state of a pod and the exit statuses of its apps, and can wait for them.\n${POD}`,
+      args: "UUID | --uuid-file=FILE",
+      flags: sets.statusFlags(),
+      completes: "pods",
+      seeAlso: ["list", "logs"],
+      load: async () => (await runtime()).status,
+    }),
+  stop: (name) =>
+    command({
+      name,
+      brief: "Stop a pod",
+      description: `Stops running pods in order; with --force at once. ${POD}`,
+      args: "UUID... | --uuid-file=FILE",
+      flags: sets.stopFlags(),
+      completes: "pods",
+      seeAlso: ["rm", "list"],
+      load: async () => (await runtime()).stop,
+    }),
+  trust: (name) =>
+    command({
+      name,
+      brief: "Trust a key for image verification",
+      description: `Adds keys to the keystore, for the images whose names begin with a prefix or, with --root, for all.
 PUBKEY is a local file or a URL; without one the keys are found by discovery at the prefix.`,
-    args: "[--prefix=PREFIX] [--insecure-allow-http] [--skip-fingerprint-review] [--root] [PUBKEY ...]",
-    flags: sets.TRUST_FLAGS,
-    completes: "files",
-    seeAlso: ["fetch"],
-    load: () => import("./commands/trust.ts"),
-  }),
-  command({
-    name: "version",
-    brief: "Print the version and exit",
-    description: "Prints the versions of rkt and of the App Container specification.",
-    load: () => import("./commands/version.ts"),
-  }),
-];
+      args: "[--prefix=PREFIX] [--insecure-allow-http] [--skip-fingerprint-review] [--root] [PUBKEY ...]",
+      flags: sets.trustFlags(),
+      completes: "files",
+      seeAlso: ["fetch"],
+      load: () => import("./commands/trust.ts"),
+    }),
+  version: (name) =>
+    command({
+      name,
+      brief: "Print the version and exit",
+      description: "Prints the versions of rkt and of the App Container specification.",
+      load: async () => ({ run: version }),
+    }),
+};
+
+/** Every command, whatever the environment says. */
+export function allCommands(): readonly Command[] {
+  return Object.entries(DECLARATIONS).map(([name, declare]) => declare(name));
+}
 
 /**
  * The commands that exist in this environment: an experiment has to be switched on. One that is not
  * available yet is known in any case, so that it can say so.
  */
-export function knownCommands(
-  env: Readonly<Record<string, string | undefined>>,
-): readonly Command[] {
-  return COMMANDS.filter(
-    ({ experiment, unavailable }) =>
-      experiment === undefined || unavailable || parseGoBool(env[experiment] ?? "") === true,
-  );
+export function knownCommands(env: Readonly<Record<string, string | undefined>>): CommandTable {
+  const known = ({ experiment, unavailable }: Command): boolean =>
+    experiment === undefined || unavailable || parseGoBool(env[experiment] ?? "") === true;
+  return {
+    byName(name) {
+      const declared = own(DECLARATIONS, name)?.(name);
+      return declared !== undefined && known(declared) ? declared : undefined;
+    },
+    all: () => allCommands().filter(known),
+  };
 }

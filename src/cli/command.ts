@@ -5,9 +5,9 @@
 // How to write src/cli/commands/NAME.ts:
 //
 //   import type { Run } from "../command.ts";
-//   import type { LIST_FLAGS } from "../flag-sets.ts";          // type only: flag-sets.ts has the flags
+//   import type { listFlags } from "../flag-sets.ts";          // type only: flag-sets.ts has the flags
 //
-//   export const run: Run<typeof LIST_FLAGS> = async ({ context, flags, args, usage }) => {
+//   export const run: Run<typeof listFlags> = async ({ context, flags, args, usage }) => {
 //     if (args.length > 1) return usage();                       // usage on stdout, status 254
 //     const store = await context.store();                       // opened on first use
 //     context.reporter.line("", "something to say");             // stderr: `list: something to say`
@@ -28,12 +28,12 @@
 // - Durations are milliseconds. --insecure-options and the other global flags: context.globals.
 // - context.dataDir() is §1.2's data directory (flag, `paths` configuration, default; symlinks resolved).
 import type { Context } from "./context.ts";
-import type { FlagSpecs, FlagValues } from "./flags.ts";
+import type { FlagSet, FlagSpecs, FlagValues } from "./flags.ts";
 import type { ImageRequest, MountRequest } from "./image-args.ts";
 
-export interface Invocation<F extends FlagSpecs = FlagSpecs> {
+export interface Invocation<F extends FlagSet = FlagSet> {
   readonly context: Context;
-  readonly flags: FlagValues<F>;
+  readonly flags: FlagValues<ReturnType<F>>;
   /** Words that are not flags. */
   readonly args: readonly string[];
   /** Image arguments, for the commands that take them. */
@@ -41,18 +41,18 @@ export interface Invocation<F extends FlagSpecs = FlagSpecs> {
   /** --mount before the first image: for every app. */
   readonly mounts: readonly MountRequest[];
   /** Every command that this environment knows, for help and completion. */
-  readonly commands: readonly Command[];
+  readonly commands: CommandTable;
   /** Was the flag on the command line? */
   given(name: string): boolean;
   /** Prints the command's usage on stdout and returns 254. */
   usage(): number;
 }
 
-export type Run<F extends FlagSpecs = FlagSpecs> = (
+export type Run<F extends FlagSet = FlagSet> = (
   invocation: Invocation<F>,
 ) => number | Promise<number>;
 
-export interface CommandModule<F extends FlagSpecs = FlagSpecs> {
+export interface CommandModule<F extends FlagSet = FlagSet> {
   readonly run: Run<F>;
 }
 
@@ -90,11 +90,17 @@ export interface Command {
   load(): Promise<CommandModule>;
 }
 
+/** The commands that an environment knows. Each is made when it is asked for: a start pays for one. */
+export interface CommandTable {
+  byName(name: string): Command | undefined;
+  all(): readonly Command[];
+}
+
 /** A command as it is declared: everything but name, brief and load has a default. */
 export type CommandDeclaration<F extends FlagSpecs> = Pick<Command, "name" | "brief"> &
   Partial<Omit<Command, "name" | "brief" | "flags" | "load">> & {
     readonly flags?: F;
-    readonly load?: () => Promise<CommandModule<F>>;
+    readonly load?: () => Promise<CommandModule<() => F>>;
   };
 
 /** Fills in the defaults, and ties the module's flag types to the flags declared here. */

@@ -2,9 +2,10 @@
 // Everything a command may touch of the outside world, injected: a test gives its own Host and reads two
 // strings. Configuration, store and keystore are opened on first use only.
 import type { Config } from "../config/index.ts";
-import type { FetchContext, NetworkContext, Review } from "../fetch/index.ts";
+import type { FetchContext, LocalContext, NetworkContext, Review } from "../fetch/index.ts";
 import { isErrno, RktError } from "../lib/errors.ts";
 import type { InsecureOptions } from "../lib/insecure-options.ts";
+import { once } from "../lib/once.ts";
 import type { Reporter } from "../lib/reporter.ts";
 import { VERSION } from "../lib/version.ts";
 import type { Store } from "../store/index.ts";
@@ -42,6 +43,11 @@ export interface Globals {
   readonly trustKeysFromHttps: boolean;
 }
 
+export interface FetchOptions {
+  readonly pullPolicy: string;
+  readonly dependencies: boolean;
+}
+
 export interface Context {
   readonly host: Host;
   readonly env: Host["env"];
@@ -65,20 +71,10 @@ export interface Context {
   networkContext(): Promise<NetworkContext>;
   /** Undefined when there is nobody to ask: needs a terminal on stdin and stderr. */
   review(): Review;
-  fetchContext(options: {
-    readonly pullPolicy: string;
-    readonly dependencies: boolean;
-  }): Promise<FetchContext>;
+  localContext(options: FetchOptions): Promise<LocalContext>;
+  fetchContext(options: FetchOptions): Promise<FetchContext>;
   /** Closes what was opened. */
   close(): void;
-}
-
-function once<T>(make: () => Promise<T>): () => Promise<T> {
-  let made: Promise<T> | undefined;
-  return () => {
-    made ??= make();
-    return made;
-  };
 }
 
 export function makeContext(host: Host, globals: Globals, commandName: string): Context {
@@ -88,7 +84,7 @@ export function makeContext(host: Host, globals: Globals, commandName: string): 
   const directories = { systemConfig: globals.systemConfig, localConfig: globals.localConfig };
 
   const config = once(async () => {
-    const { loadConfig } = await import("./runtime.ts");
+    const { loadConfig } = await import("../config/index.ts");
     return loadConfig({
       system: globals.systemConfig,
       local: globals.localConfig,
@@ -102,14 +98,14 @@ export function makeContext(host: Host, globals: Globals, commandName: string): 
   });
 
   const store = once(async () => {
-    const { openStore } = await import("./runtime.ts");
+    const { openStore } = await import("../store/index.ts");
     opened = openStore(await dataDir());
     return opened;
   });
 
   const keystore = once(async () => {
     if (globals.insecure.image) return undefined;
-    const { openKeystore } = await import("./runtime.ts");
+    const { openKeystore } = await import("../trust/keystore.ts");
     return openKeystore(directories);
   });
 
@@ -119,6 +115,18 @@ export function makeContext(host: Host, globals: Globals, commandName: string): 
     version: VERSION,
     report: reporter,
     env: host.env,
+  });
+
+  const localContext = async (options: FetchOptions): Promise<LocalContext> => ({
+    store: await store(),
+    insecure: globals.insecure,
+    report: reporter,
+    // Any other word means `new` (rkt-cli §2.1).
+    pullPolicy:
+      options.pullPolicy === "never" || options.pullPolicy === "update"
+        ? options.pullPolicy
+        : "new",
+    dependencies: options.dependencies,
   });
 
   return {
@@ -139,15 +147,13 @@ export function makeContext(host: Host, globals: Globals, commandName: string): 
     keystore,
     networkContext,
     review: () => makeReview(host),
-    async fetchContext({ pullPolicy, dependencies }) {
+    localContext,
+    async fetchContext(options) {
       return {
         ...(await networkContext()),
-        store: await store(),
+        ...(await localContext(options)),
         keystore: await keystore(),
         trustKeysFromHttps: globals.trustKeysFromHttps,
-        // Any other word means `new` (rkt-cli §2.1).
-        pullPolicy: pullPolicy === "never" || pullPolicy === "update" ? pullPolicy : "new",
-        dependencies,
         // Looked at only when there is a key to review: asking for a terminal takes 1 ms of a start.
         get review() {
           return makeReview(host);

@@ -2,7 +2,7 @@
 // Which command do these words mean? (rkt-cli §1.1: flags may stand before the command, commands may be
 // abbreviated.)
 import { quote } from "../lib/text.ts";
-import type { Command } from "./command.ts";
+import type { Command, CommandTable } from "./command.ts";
 import { GLOBAL_FLAGS } from "./flag-sets.ts";
 import { own } from "./flags.ts";
 import { UsageError } from "./usage-error.ts";
@@ -15,7 +15,7 @@ export interface Found {
 }
 
 /** Throws COMMAND_UNKNOWN, with suggestions. */
-export function findCommand(words: readonly string[], known: readonly Command[]): Found {
+export function findCommand(words: readonly string[], known: CommandTable): Found {
   let command: Command | undefined;
   let rest = words;
   for (;;) {
@@ -54,15 +54,18 @@ function commandWord(words: readonly string[]): number | undefined {
   return undefined;
 }
 
-function resolve(word: string, group: Command | undefined, known: readonly Command[]): Command {
+function resolve(word: string, group: Command | undefined, known: CommandTable): Command {
   const prefix = group === undefined ? "" : `${group.name} `;
-  const siblings = known.filter(
-    (entry) => entry.name.startsWith(prefix) && !entry.name.slice(prefix.length).includes(" "),
-  );
   const wanted = prefix + word;
-  const exact = siblings.find((entry) => entry.name === wanted);
+  // A word with a space in it names no command, even if it spells "image list".
+  const exact = word.includes(" ") ? undefined : known.byName(wanted);
   if (exact !== undefined) return exact;
-  const visible = siblings.filter((entry) => !entry.hidden);
+  const visible = known
+    .all()
+    .filter(
+      ({ name, hidden }) =>
+        !hidden && name.startsWith(prefix) && !name.slice(prefix.length).includes(" "),
+    );
   const matches = visible.filter((entry) => entry.name.startsWith(wanted));
   const [only, ...others] = matches;
   if (only !== undefined && others.length === 0) return only;

@@ -24,119 +24,123 @@ export interface FlagSpec<T = unknown> {
   /** The default as help shows it. */
   readonly shown: string;
   /** The text that a bare `--flag` stands for; such a flag takes its value only after `=`. */
-  readonly implied: string | undefined;
+  readonly implied?: string | undefined;
   /** Word for the value in man pages: FILE, UUID, K=V. */
   readonly metavar: string;
   /** Words that completion may offer. */
-  readonly words: readonly string[] | undefined;
-  readonly short: string | undefined;
-  readonly hidden: boolean;
+  readonly words?: readonly string[] | undefined;
+  readonly short?: string | undefined;
+  readonly hidden?: boolean;
   /** The advice behind "Flag --x has been deprecated, ". */
-  readonly deprecated: string | undefined;
+  readonly deprecated?: string | undefined;
   /** The flag exists only while this environment variable is a true Go boolean. */
-  readonly experiment: string | undefined;
+  readonly experiment?: string | undefined;
   /** `set` uses `context.parsers`. */
-  readonly lazy: boolean;
+  readonly lazy?: boolean;
   /** The value after one more occurrence of the flag with the text `text`. Throws an Error with the reason. */
   set(previous: T, text: string, context: SetContext): T;
 }
 
 export type FlagSpecs = Readonly<Record<string, FlagSpec>>;
+/** Makes the flags of a command; only the command that was chosen calls its own. */
+export type FlagSet = () => FlagSpecs;
 type ValueOf<S> = S extends FlagSpec<infer T> ? T : never;
 /** The typed values of a set of flags, by flag name. */
 export type FlagValues<F extends FlagSpecs> = { readonly [K in keyof F]: ValueOf<F[K]> };
 
-interface Extras {
-  readonly hidden?: boolean;
-  readonly deprecated?: string;
-  readonly experiment?: string;
-  readonly short?: string;
-  readonly metavar?: string;
-  readonly words?: readonly string[];
-  readonly lazy?: boolean;
-  readonly shown?: string;
-  readonly implied?: string;
-}
+/** What a declaration may say beyond the kind of flag and its usage. */
+type Extras<T = never> = Partial<
+  Pick<
+    FlagSpec,
+    | "hidden"
+    | "deprecated"
+    | "experiment"
+    | "short"
+    | "metavar"
+    | "words"
+    | "lazy"
+    | "shown"
+    | "implied"
+  >
+> & { readonly initial?: T };
 
-function spec<T>(
-  type: FlagSpec["type"],
-  usage: string,
-  parts: Extras & { readonly initial: T; readonly shown: string; readonly set: FlagSpec<T>["set"] },
-): FlagSpec<T> {
+// One literal and one spread for each flag: a start makes some eighty of them. The functions that set a value
+// are shared, not closures.
+
+/** `--b`, `--b=false`; Go's twelve spellings. */
+export function bool(usage: string, extras: Extras<boolean> = {}): FlagSpec<boolean> {
   return {
-    type,
+    type: "bool",
     usage,
-    initial: parts.initial,
-    shown: parts.shown,
-    set: parts.set,
-    implied: parts.implied,
-    metavar: parts.metavar ?? "VALUE",
-    words: parts.words,
-    short: parts.short,
-    hidden: parts.hidden ?? false,
-    deprecated: parts.deprecated,
-    experiment: parts.experiment,
-    lazy: parts.lazy ?? false,
+    initial: false,
+    shown: extras.initial === true ? "true" : "false",
+    implied: "true",
+    metavar: "BOOL",
+    set: setBool,
+    ...extras,
   };
 }
 
-/** `--b`, `--b=false`; Go's twelve spellings. */
-export function bool(
-  usage: string,
-  extras: Extras & { initial?: boolean } = {},
-): FlagSpec<boolean> {
-  const initial = extras.initial ?? false;
-  return spec("bool", usage, {
-    implied: "true",
-    shown: String(initial),
-    metavar: "BOOL",
-    ...extras,
-    initial,
-    set: (_, text) => {
-      const value = parseGoBool(text);
-      if (value === undefined)
-        throw new Error(`strconv.ParseBool: parsing ${quote(text)}: invalid syntax`);
-      return value;
-    },
-  });
+function setBool(_: boolean, text: string): boolean {
+  const value = parseGoBool(text);
+  if (value === undefined) {
+    throw new Error(`strconv.ParseBool: parsing ${quote(text)}: invalid syntax`);
+  }
+  return value;
 }
 
 /** Any text; the last one given counts. */
-export function text(usage: string, extras: Extras & { initial?: string } = {}): FlagSpec<string> {
-  const initial = extras.initial ?? "";
-  return spec("string", usage, { shown: initial, ...extras, initial, set: (_, value) => value });
+export function text(usage: string, extras: Extras<string> = {}): FlagSpec<string> {
+  return {
+    type: "string",
+    usage,
+    initial: "",
+    shown: extras.initial ?? "",
+    metavar: "VALUE",
+    set: setText,
+    ...extras,
+  };
+}
+
+function setText(_: string, value: string): string {
+  return value;
 }
 
 /** A decimal integer. */
-export function int(usage: string, extras: Extras & { initial?: number } = {}): FlagSpec<number> {
-  const initial = extras.initial ?? 0;
-  return spec("int", usage, {
-    shown: String(initial),
+export function int(usage: string, extras: Extras<number> = {}): FlagSpec<number> {
+  return {
+    type: "int",
+    usage,
+    initial: 0,
+    shown: String(extras.initial ?? 0),
     metavar: "N",
+    set: setInt,
     ...extras,
-    initial,
-    set: (_, value) => {
-      if (!/^[+-]?[0-9]+$/.test(value)) {
-        throw new Error(`strconv.ParseInt: parsing ${quote(value)}: invalid syntax`);
-      }
-      const number = Number(value);
-      if (!Number.isSafeInteger(number)) {
-        throw new Error(`strconv.ParseInt: parsing ${quote(value)}: value out of range`);
-      }
-      return number;
-    },
-  });
+  };
+}
+
+function setInt(_: number, value: string): number {
+  if (!/^[+-]?[0-9]+$/.test(value)) {
+    throw new Error(`strconv.ParseInt: parsing ${quote(value)}: invalid syntax`);
+  }
+  const number = Number(value);
+  if (!Number.isSafeInteger(number)) {
+    throw new Error(`strconv.ParseInt: parsing ${quote(value)}: value out of range`);
+  }
+  return number;
 }
 
 /** A Go duration; the value is in milliseconds. */
 export function duration(usage: string, initial: number, extras: Extras = {}): FlagSpec<number> {
-  return spec("duration", usage, {
+  return {
+    type: "duration",
+    usage,
     shown: formatDuration(initial),
     metavar: "DURATION",
+    set: (_, value) => parseDuration(value),
     ...extras,
     initial,
-    set: (_, value) => parseDuration(value),
-  });
+  };
 }
 
 /** One word of a fixed list. */
@@ -146,23 +150,25 @@ export function choice<const W extends string, I extends string = W>(
   initial: I,
   extras: Extras & { readonly refuse?: (text: string) => string } = {},
 ): FlagSpec<W | I> {
-  return spec<W | I>("value", usage, {
+  const { refuse, ...rest } = extras;
+  return {
+    type: "value",
+    usage,
     shown: initial,
     metavar: words.join("|"),
     words,
-    ...extras,
+    ...rest,
     initial,
     set: (_, value) => {
       const word = words.find((candidate) => candidate === value);
       if (word === undefined) {
         throw new Error(
-          extras.refuse?.(value) ??
-            `unknown value ${quote(value)}, must be one of: ${words.join(", ")}`,
+          refuse?.(value) ?? `unknown value ${quote(value)}, must be one of: ${words.join(", ")}`,
         );
       }
       return word;
     },
-  });
+  };
 }
 
 /** A flag with a parser of its own. `set` gets the value so far: lists and "already set" live there. */
@@ -172,7 +178,7 @@ export function parsed<T>(
   set: FlagSpec<T>["set"],
   extras: Extras = {},
 ): FlagSpec<T> {
-  return spec("value", usage, { shown: "", ...extras, initial, set });
+  return { type: "value", usage, shown: "", metavar: "VALUE", ...extras, initial, set };
 }
 
 /** A repeatable flag whose values need `flag-values.ts`. */

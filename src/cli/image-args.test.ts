@@ -1,13 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import {
-  FETCH_FLAGS,
-  GLOBAL_FLAGS,
-  RUN_FLAGS,
-  RUN_IMAGE_FLAGS,
-  SIGNATURE_FLAG,
-} from "./flag-sets.ts";
+import { fetchFlags, GLOBAL_FLAGS, runFlags, runImageFlags, signatureFlag } from "./flag-sets.ts";
 import * as parsers from "./flag-values.ts";
 import { HELP_FLAGS } from "./flags.ts";
 import { type ImageArguments, parseImageArguments } from "./image-args.ts";
@@ -15,19 +9,19 @@ import { type ImageArguments, parseImageArguments } from "./image-args.ts";
 const CONTEXT = { cwd: "/home", parsers };
 
 function run(...words: readonly string[]): ImageArguments {
-  const flags = { ...GLOBAL_FLAGS, ...RUN_FLAGS, ...HELP_FLAGS };
+  const flags = { ...GLOBAL_FLAGS, ...runFlags(), ...HELP_FLAGS };
   return parseImageArguments(
     words,
-    { flags, imageFlags: RUN_IMAGE_FLAGS, appArguments: true },
+    { flags, imageFlags: runImageFlags(), appArguments: true },
     CONTEXT,
   );
 }
 
 function fetch(...words: readonly string[]): ImageArguments {
-  const flags = { ...GLOBAL_FLAGS, ...FETCH_FLAGS, ...HELP_FLAGS };
+  const flags = { ...GLOBAL_FLAGS, ...fetchFlags(), ...HELP_FLAGS };
   return parseImageArguments(
     words,
-    { flags, imageFlags: SIGNATURE_FLAG, appArguments: false },
+    { flags, imageFlags: signatureFlag(), appArguments: false },
     CONTEXT,
   );
 }

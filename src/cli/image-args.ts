@@ -3,7 +3,7 @@
 // `---`, and the mounts of all apps (rkt-cli §4). Words in, typed requests out; nothing is looked up here.
 import { type Mount, parseACIdentifier } from "../appc/index.ts";
 import type { AppOverrides } from "../pod/generate-manifest.ts";
-import type { APP_FLAGS, RUN_IMAGE_FLAGS } from "./flag-sets.ts";
+import type { appFlags, runImageFlags } from "./flag-sets.ts";
 import {
   applyFlag,
   type FlagSpecs,
@@ -185,8 +185,8 @@ function checkMounts(mounts: readonly MountRequest[], volumes: unknown): void {
 }
 
 type Values = Partial<
-  FlagValues<typeof RUN_IMAGE_FLAGS> &
-    FlagValues<typeof APP_FLAGS> & { readonly "mnt-volume": readonly Mount[] }
+  FlagValues<ReturnType<typeof runImageFlags>> &
+    FlagValues<ReturnType<typeof appFlags>> & { readonly "mnt-volume": readonly Mount[] }
 >;
 
 function toRequest(draft: Draft): ImageRequest {

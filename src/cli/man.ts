@@ -3,14 +3,14 @@
 // itself never loads this.
 import { VERSION } from "../lib/version.ts";
 import type { Command } from "./command.ts";
-import { COMMANDS } from "./command-table.ts";
+import { allCommands } from "./command-table.ts";
 import { GLOBAL_FLAGS } from "./flag-sets.ts";
 import { type FlagSpec, type FlagSpecs, HELP_FLAGS } from "./flags.ts";
 import { commandFlags, ROOT_BRIEF, ROOT_DESCRIPTION, useLine, visibleFlags } from "./help.ts";
 
 /** File name → roff text: rkt.1 and rkt-NAME.1 for every command that is shown. */
 export function manualPages(): ReadonlyMap<string, string> {
-  const shown = COMMANDS.filter((entry) => !entry.hidden && !entry.group);
+  const shown = allCommands().filter((entry) => !entry.hidden && !entry.group);
   const pages = new Map([["rkt.1", rootPage(shown)]]);
   for (const entry of shown) pages.set(`${pageName(entry.name)}.1`, commandPage(entry));
   return pages;
@@ -19,7 +19,7 @@ export function manualPages(): ReadonlyMap<string, string> {
 /** Markdown for docs/commands/NAME.md, by command name; "" is the table of the global options. */
 export function optionTables(): ReadonlyMap<string, string> {
   const tables = new Map([["", optionTable(GLOBAL_FLAGS)]]);
-  for (const entry of COMMANDS) {
+  for (const entry of allCommands()) {
     if (entry.hidden || entry.group) continue;
     tables.set(entry.name, optionTable({ ...entry.flags, ...entry.images?.flags }));
   }

@@ -12,11 +12,11 @@ import type { PodSource } from "../stage0/prepare.ts";
 import type { StartOptions } from "../stage0/start.ts";
 import type { Invocation } from "./command.ts";
 import type { Context } from "./context.ts";
-import type { PREPARE_FLAGS } from "./flag-sets.ts";
+import type { prepareFlags } from "./flag-sets.ts";
 import { inheritedEnvironment, readEnvironmentFiles } from "./pod-environment.ts";
 
-type Words = Pick<Invocation<typeof PREPARE_FLAGS>, "context" | "images" | "mounts"> & {
-  readonly flags: Omit<Invocation<typeof PREPARE_FLAGS>["flags"], "quiet">;
+type Words = Pick<Invocation<typeof prepareFlags>, "context" | "images" | "mounts"> & {
+  readonly flags: Omit<Invocation<typeof prepareFlags>["flags"], "quiet">;
   given(name: string): boolean;
 };
 

@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Everything that a command which does work needs, behind one lazy import. The bundler makes a file of each
-// set of modules that lazily loaded entries share, and each such file costs 50 µs of a start: one entry here
-// instead of one for each command takes 2 ms off `rkt run`. What is heavy stays lazy inside: OpenPGP.js,
-// HTTP, compression, and with them node's own large modules.
+// Every command that does work but the ones in start-runtime.ts, behind one lazy import. The bundler makes a
+// file of each set of modules that lazily loaded entries share, and each such file costs 50 µs: one entry
+// instead of one for each command. What is heavy stays lazy inside: OpenPGP.js, HTTP, compression.
 
-export { loadConfig } from "../config/index.ts";
-export { openStore } from "../store/index.ts";
-export { openKeystore } from "../trust/keystore.ts";
 export * as catManifest from "./commands/cat-manifest.ts";
+export * as completion from "./commands/completion.ts";
 export * as config from "./commands/config.ts";
 export * as enter from "./commands/enter.ts";
 export * as exportPod from "./commands/export.ts";
@@ -23,11 +20,6 @@ export * as imageRm from "./commands/image-rm.ts";
 export * as imageVerify from "./commands/image-verify.ts";
 export * as list from "./commands/list.ts";
 export * as logs from "./commands/logs.ts";
-export * as prepare from "./commands/prepare.ts";
 export * as rm from "./commands/rm.ts";
-export * as run from "./commands/run.ts";
-export * as runPrepared from "./commands/run-prepared.ts";
 export * as status from "./commands/status.ts";
 export * as stop from "./commands/stop.ts";
-export * as flagParsers from "./flag-values.ts";
-export { parseImageArguments } from "./image-args.ts";

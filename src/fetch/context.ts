@@ -35,14 +35,20 @@ export interface NetworkContext {
   readonly discoveryPort?: number;
 }
 
-export interface FetchContext extends NetworkContext {
+/** What it takes to find an image in the store: no keys, no configuration, no network. */
+export interface LocalContext {
   readonly store: Store;
-  /** Undefined with --insecure-options=image: nothing is verified. */
-  readonly keystore: Keystore | undefined;
-  readonly trustKeysFromHttps: boolean;
+  readonly insecure: InsecureOptions;
+  readonly report: Reporter;
   readonly pullPolicy: PullPolicy;
   /** Whether dependencies are fetched too; stage1 images have none. */
   readonly dependencies: boolean;
+}
+
+export interface FetchContext extends NetworkContext, LocalContext {
+  /** Undefined with --insecure-options=image: nothing is verified. */
+  readonly keystore: Keystore | undefined;
+  readonly trustKeysFromHttps: boolean;
   readonly review?: Review;
   /** The largest image, in bytes; 64 GiB when left out. */
   readonly maxImageSize?: number;

@@ -4,14 +4,14 @@
 import { formatAppString, type ImageKey } from "../appc/index.ts";
 import { assertNever } from "../lib/assert-never.ts";
 import { quote, redactUrl } from "../lib/text.ts";
-import type { FetchContext } from "./context.ts";
+import type { FetchContext, LocalContext } from "./context.ts";
 import { FetchError } from "./errors.ts";
 import { notFound } from "./not-found.ts";
 import {
   type DockerImageReference,
+  type FetchableReference,
   type NameReference,
   parseReference,
-  type Reference,
   type UrlReference,
 } from "./reference.ts";
 
@@ -29,21 +29,30 @@ export async function fetchImage(
   return await obtain(parseReference(text, { hash: false }), context, options);
 }
 
-/** As run, prepare and the stage1 flags take it: a hash first, which only the store can answer. */
+/**
+ * As run, prepare and the stage1 flags take it: a hash first, which only the store can answer. `fetch` gives
+ * what fetching needs, and is called only for an image that the store does not have.
+ */
 export async function findImage(
   text: string,
-  context: FetchContext,
+  local: LocalContext,
+  fetch: () => Promise<FetchContext>,
   options: ImageOptions = {},
 ): Promise<ImageKey> {
-  return await obtain(parseReference(text, { hash: true }), context, options);
+  const reference = parseReference(text, { hash: true });
+  if (reference.kind === "hash") return local.store.resolveKey(reference.hash);
+  const key = reference.kind === "file" ? undefined : obtainLocally(reference, local);
+  const complete =
+    key !== undefined &&
+    (!local.dependencies || local.store.manifest(key).dependencies.length === 0);
+  return complete ? key : await obtain(reference, await fetch(), options);
 }
 
 async function obtain(
-  reference: Reference,
+  reference: FetchableReference,
   context: FetchContext,
   options: ImageOptions,
 ): Promise<ImageKey> {
-  if (reference.kind === "hash") return context.store.resolveKey(reference.hash);
   const key = await obtainAlone(reference, context, options);
   if (context.dependencies && context.store.manifest(key).dependencies.length > 0) {
     const { fetchDependencies } = await import("./dependencies.ts");
@@ -53,7 +62,7 @@ async function obtain(
 }
 
 async function obtainAlone(
-  reference: Exclude<Reference, { readonly kind: "hash" }>,
+  reference: FetchableReference,
   context: FetchContext,
   { signature }: ImageOptions,
 ): Promise<ImageKey> {
@@ -76,7 +85,7 @@ async function obtainAlone(
 /** The store's answer where the policy takes it; undefined when the image has to be fetched. */
 function obtainLocally(
   reference: UrlReference | NameReference | DockerImageReference,
-  context: FetchContext,
+  context: LocalContext,
 ): ImageKey | undefined {
   const { store, pullPolicy, report } = context;
   if (pullPolicy === "update") return undefined;

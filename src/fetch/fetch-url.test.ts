@@ -622,8 +622,9 @@ describe("an image by URL", () => {
   test("by its hash is found in the store and never fetched", async () => {
     await serveSigned();
     const image: ImageKey = await fetch_();
-    expect(await findImage(image.slice(0, 20), world.context())).toBe(image);
-    const error = await failure(() => findImage("sha512-00", world.context()));
+    const notFetched = (): Promise<never> => Promise.reject(new Error("asked to fetch"));
+    expect(await findImage(image.slice(0, 20), world.context(), notFetched)).toBe(image);
+    const error = await failure(() => findImage("sha512-00", world.context(), notFetched));
     expect(error.message).toBe("no image IDs found");
   });
 

@@ -50,12 +50,14 @@ export interface DockerImageReference {
   readonly reference: DockerReference;
 }
 
-export type Reference =
-  | HashReference
+/** A reference that somebody other than the store can answer. */
+export type FetchableReference =
   | FileReference
   | UrlReference
   | NameReference
   | DockerImageReference;
+
+export type Reference = HashReference | FetchableReference;
 
 export interface ReferenceOptions {
   /** Whether a hash is looked for first (run, prepare, stage1); `fetch` takes one for a name. */
@@ -68,6 +70,11 @@ export interface ReferenceOptions {
 const MAX_LENGTH = 65536;
 const EXTENSION = ".aci";
 
+export function parseReference(
+  text: string,
+  options: ReferenceOptions & { readonly hash: false },
+): FetchableReference;
+export function parseReference(text: string, options: ReferenceOptions): Reference;
 export function parseReference(text: string, options: ReferenceOptions): Reference {
   if (text.length > MAX_LENGTH || text.includes("\0")) throw invalidImage(text);
   if (options.hash && isHash(text)) return { kind: "hash", hash: text };

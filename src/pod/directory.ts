@@ -18,6 +18,7 @@ import { quote } from "../lib/text.ts";
 import { fsyncDir, syncFileSystem } from "../sys/durable.ts";
 import { lookupGroup } from "../sys/groups.ts";
 import { type Lock, lockDirectory, tryLockDirectory } from "../sys/lock.ts";
+import { randomUUID } from "../sys/random-name.ts";
 import { PodError } from "./errors.ts";
 import { POD_DIRECTORIES, type PodDirectory, type PodState, podState } from "./state.ts";
 
@@ -72,7 +73,7 @@ const ATTEMPTS = 10;
 /** new: mkdir in embryo, lock, rename to prepare. The pod is `preparing` while the lock is held. */
 export function createPod(dataDir: string): LockedPod {
   for (let attempt = 1; ; attempt++) {
-    const uuid = parseUUID(crypto.randomUUID());
+    const uuid = parseUUID(randomUUID());
     const embryo = join(podsDirectory(dataDir, "embryo"), uuid);
     const path = join(podsDirectory(dataDir, "prepare"), uuid);
     mkdirSync(embryo, { mode: 0o750 });

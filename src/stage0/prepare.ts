@@ -5,6 +5,7 @@
 import {
   chmodSync,
   chownSync,
+  linkSync,
   lstatSync,
   mkdirSync,
   readFileSync,
@@ -20,10 +21,10 @@ import {
   imageKey,
   type PodManifest,
   parsePodManifest,
-  serializeImageManifest,
   serializePodManifest,
 } from "../appc/index.ts";
-import { type FetchContext, findImage } from "../fetch/index.ts";
+import { type FetchContext, findImage, type LocalContext } from "../fetch/index.ts";
+import { isErrno } from "../lib/errors.ts";
 import { quote } from "../lib/text.ts";
 import {
   createPod,
@@ -68,7 +69,9 @@ export interface PrepareRequest {
 
 export interface PrepareContext {
   readonly dataDir: string;
-  readonly fetch: FetchContext;
+  readonly local: LocalContext;
+  /** Called only when an image is not in the store. */
+  readonly fetch: () => Promise<FetchContext>;
 }
 
 /** One app of the pod with its image and the app section that counts. */
@@ -92,13 +95,14 @@ export async function preparePod(
 ): Promise<PreparedPod> {
   const since = new Date();
   const { manifest, bytes, apps } = await resolveSource(request.source, context);
-  for (const { key } of apps) requireVerified(key, context.fetch);
-  for (const { key } of apps) context.fetch.store.markUsed(key);
+  // From here on nothing that the pod needs can be collected; what was collected meanwhile is missed below.
+  using _lock = context.local.store.lockPrepare("shared");
+  for (const { key } of apps) requireVerified(key, context.local);
+  for (const { key } of apps) context.local.store.markUsed(key);
   ensurePodDirectories(context.dataDir);
   const pod = createPod(context.dataDir);
   try {
     request.onCreated?.(pod.uuid);
-    using _lock = context.fetch.store.lockPrepare("shared");
     await writePod(pod, { request, context, since, manifest, bytes, apps });
     return { pod, manifest, apps };
   } catch (error) {
@@ -129,7 +133,7 @@ export function discard(dataDir: string, pod: LockedPod): void {
  * Nothing that nobody verified runs without the flag: not an image that was fetched with the flag and is in
  * the store since then, and not one of whose dependencies that is true.
  */
-function requireVerified(key: ImageKey, { store, insecure }: FetchContext): void {
+function requireVerified(key: ImageKey, { store, insecure }: LocalContext): void {
   if (insecure.image) return;
   for (const part of store.flatten(key)) {
     if (store.verification(part).kind !== "unverified") continue;
@@ -155,8 +159,8 @@ async function resolveSource(source: PodSource, context: PrepareContext): Promis
   if (source.kind === "manifest") return resolveManifest(source.file, context);
   const sources: AppSource[] = [];
   for (const { image, signature, overrides } of source.apps) {
-    const key = await findImage(image, context.fetch, signature === undefined ? {} : { signature });
-    sources.push({ overrides, key, manifest: context.fetch.store.manifest(key) });
+    const key = await findImage(image, context.local, context.fetch, { signature });
+    sources.push({ overrides, key, manifest: context.local.store.manifest(key) });
   }
   const manifest = generatePodManifest(sources, source.options);
   const apps = manifest.apps.map((app, i) => {
@@ -179,7 +183,7 @@ function readManifestFile(file: string): { bytes: Uint8Array; manifest: PodManif
   }
 }
 
-function resolveManifest(file: string, { fetch }: PrepareContext): ResolvedSource {
+function resolveManifest(file: string, { local }: PrepareContext): ResolvedSource {
   const { bytes, manifest } = readManifestFile(file);
   if (manifest.apps.length === 0) {
     throw new PodError("POD_MANIFEST", "pod must contain at least one application");
@@ -188,8 +192,8 @@ function resolveManifest(file: string, { fetch }: PrepareContext): ResolvedSourc
     if (image.id === undefined) {
       throw new PodError("POD_MANIFEST", `no image ID for app "${name}"`);
     }
-    const key = fetch.store.resolveKey(imageKey(image.id));
-    const stored = fetch.store.manifest(key);
+    const key = local.store.resolveKey(imageKey(image.id));
+    const stored = local.store.manifest(key);
     const effective = app ?? stored.app;
     if (effective === undefined) {
       throw new PodError(
@@ -201,6 +205,23 @@ function resolveManifest(file: string, { fetch }: PrepareContext): ResolvedSourc
   });
   return { manifest, bytes, apps };
 }
+
+/**
+ * The folders of a pod, parents first. stage1 would make the last ones, but for root alone: the group rkt reads
+ * statuses and logs.
+ */
+const POD_FOLDERS = [
+  "stage1",
+  "stage1/rootfs",
+  "stage1/rootfs/opt",
+  POD_FILES.stage2,
+  POD_FILES.stage1Etc,
+  POD_FILES.appsInfo,
+  "stage1/rootfs/rkt",
+  POD_FILES.status,
+  POD_FILES.pids,
+  POD_FILES.logs,
+] as const;
 
 async function writePod(
   pod: LockedPod,
@@ -217,15 +238,9 @@ async function writePod(
     readonly since: Date;
   },
 ): Promise<void> {
-  const { store } = context.fetch;
+  const { store } = context.local;
   const at = (...names: string[]) => join(pod.path, ...names);
-  mkdirSync(at(POD_FILES.stage2), { recursive: true, mode: 0o750 });
-  mkdirSync(at(POD_FILES.stage1Etc), { mode: 0o750 });
-  mkdirSync(at(POD_FILES.appsInfo), { mode: 0o750 });
-  // stage1 would make these, but for root alone: the group rkt reads statuses and logs.
-  for (const folder of [POD_FILES.status, POD_FILES.pids, POD_FILES.logs]) {
-    mkdirSync(at(folder), { recursive: true, mode: 0o750 });
-  }
+  for (const folder of POD_FOLDERS) mkdirSync(at(folder), { mode: 0o750 });
   writeFileSync(at(POD_FILES.stage1Manifest), BUILTIN_STAGE1_MANIFEST, { mode: 0o640 });
   symlinkSync("native", at("flavor"));
   for (const app of apps) {
@@ -233,9 +248,8 @@ async function writePod(
     const stage2 = at(POD_FILES.stage2, app.name);
     mkdirSync(info, { mode: 0o750 });
     mkdirSync(stage2, { mode: 0o750 });
-    const manifest = serializeImageManifest(app.image);
-    writeFileSync(join(info, "manifest"), manifest, { mode: 0o640 });
-    writeFileSync(join(stage2, "manifest"), manifest, { mode: 0o640 });
+    writeFileSync(join(info, "manifest"), store.manifestText(app.key), { mode: 0o640 });
+    linkSync(join(info, "manifest"), join(stage2, "manifest"));
     if (request.overlay) {
       const tree = await renderOrForget({ store, key: app.key, since }, () =>
         store.renderTree(app.key),
@@ -261,7 +275,8 @@ function makeOverlay(
 ): void {
   const upper = join(overlay, tree.id, "upper");
   const work = join(overlay, tree.id, "work");
-  for (const parent of [upper, work]) mkdirSync(parent, { recursive: true, mode: 0o750 });
+  // Made already when two apps are of the same tree.
+  for (const folder of [overlay, join(overlay, tree.id), upper, work]) ensureDirectory(folder);
   mkdirSync(join(work, app), { mode: 0o750 });
   const root = lstatSync(tree.rootfs);
   const top = join(upper, app);
@@ -269,4 +284,12 @@ function makeOverlay(
   // Explicit, because of the setgid bit and group of the pods folder, and because of the umask.
   chownSync(top, root.uid, root.gid);
   chmodSync(top, root.mode & 0o7777);
+}
+
+function ensureDirectory(path: string): void {
+  try {
+    mkdirSync(path, { mode: 0o750 });
+  } catch (error) {
+    if (!isErrno(error, "EEXIST")) throw error;
+  }
 }

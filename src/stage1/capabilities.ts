@@ -54,23 +54,8 @@ export const ALL_CAPABILITIES = 0xffff_ffff_ffff_ffffn;
 
 const bit = (number: number): bigint => 1n << BigInt(number);
 
-/** appc's default: what an app gets without an isolator. */
-export const DEFAULT_BOUNDING: bigint = [
-  "AUDIT_WRITE",
-  "CHOWN",
-  "DAC_OVERRIDE",
-  "FSETID",
-  "FOWNER",
-  "KILL",
-  "MKNOD",
-  "NET_RAW",
-  "NET_BIND_SERVICE",
-  "SETUID",
-  "SETGID",
-  "SETPCAP",
-  "SETFCAP",
-  "SYS_CHROOT",
-].reduce((set, name) => set | bit(NAMES.indexOf(name as (typeof NAMES)[number])), 0n);
+/** appc's default, what an app gets without an isolator, as a set (a test compares it with the names). */
+export const DEFAULT_BOUNDING = 0xa80425fbn;
 
 function parseCapability(name: string): bigint {
   const number = (NAMES as readonly string[]).indexOf(name.replace(/^CAP_/, ""));

@@ -3,34 +3,24 @@
 // (rkt-runtime §6.2). Blobs, manifests and records on disk are the truth; the index is made again from
 // them when it is missing or damaged. SQLite with a rollback journal: no extra files stay behind, and it
 // works when only the group may write. Every opener holds a shared flock on cas, a rebuild an exclusive one.
-import { Database, SQLiteError } from "bun:sqlite";
+import type { Database } from "bun:sqlite";
 import { closeSync, fsyncSync, readdirSync, renameSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import type { ImageID, ImageKey } from "../appc/index.ts";
+import type { ImageKey } from "../appc/index.ts";
+import { once } from "../lib/once.ts";
 import { fsyncDir } from "../sys/durable.ts";
 import { type Lock, lockDirectory } from "../sys/lock.ts";
 import { randomName } from "../sys/random-name.ts";
 import { removeFile } from "../sys/remove-file.ts";
 import { StoreError } from "./errors.ts";
-import type { ImageVerification } from "./image-record.ts";
-import { parseVerification } from "./image-record.ts";
+import { type ImageRow, type IndexRow, toImageRow } from "./image-row.ts";
 import { createSharedFile, type StorePaths } from "./layout.ts";
+
+// Loaded when the index is opened: a start that finds its name in the cache does not.
+const sqlite = once((): typeof import("bun:sqlite") => require("bun:sqlite"));
 
 /** 7 is rkt 1.30's last one; 8 adds the full image ID and the verification. */
 export const SCHEMA_VERSION = 8;
-
-export interface ImageRow {
-  readonly key: ImageKey;
-  /** The full image ID; the key where it is not known. */
-  readonly id: ImageID;
-  readonly name: string;
-  readonly importTime: Date;
-  readonly lastUsed: Date;
-  readonly latest: boolean;
-  readonly size: number;
-  readonly treeSize: number;
-  readonly verification: ImageVerification;
-}
 
 /** What is known of a URL that an image came from. `maxAge` is in seconds. */
 export interface RemoteRecord {
@@ -71,18 +61,6 @@ INSERT INTO version VALUES (${SCHEMA_VERSION});
 /** As long as the slowest disk may take for somebody else's commit. */
 const BUSY_TIMEOUT_MS = 30_000;
 
-interface AciInfo {
-  readonly blobkey: string;
-  readonly name: string;
-  readonly importtime: number;
-  readonly lastused: number;
-  readonly latest: number;
-  readonly size: number;
-  readonly treestoresize: number;
-  readonly imageid: string;
-  readonly verification: string | null;
-}
-
 interface Remote {
   readonly aciurl: string;
   readonly sigurl: string;
@@ -118,27 +96,29 @@ export class ImageIndex implements Disposable {
 
   get(key: ImageKey): ImageRow | undefined {
     return this.#read((db) => {
-      const row = db.query<AciInfo, [string]>("SELECT * FROM aciinfo WHERE blobkey = ?").get(key);
-      return row === null ? undefined : toRow(row);
+      const row = db.query<IndexRow, [string]>("SELECT * FROM aciinfo WHERE blobkey = ?").get(key);
+      return row === null ? undefined : toImageRow(row);
     });
   }
 
   /** The images of this name, the one to prefer first: most recently imported. */
-  byName(name: string): readonly ImageRow[] {
+  byName(name: string): readonly IndexRow[] {
     return this.#read((db) =>
       db
-        .query<AciInfo, [string]>(
+        .query<IndexRow, [string]>(
           "SELECT * FROM aciinfo WHERE name = ? ORDER BY importtime DESC, blobkey",
         )
-        .all(name)
-        .map(toRow),
+        .all(name),
     );
   }
 
   /** All images in the order of import. */
   all(): readonly ImageRow[] {
     return this.#read((db) =>
-      db.query<AciInfo, []>("SELECT * FROM aciinfo ORDER BY importtime, blobkey").all().map(toRow),
+      db
+        .query<IndexRow, []>("SELECT * FROM aciinfo ORDER BY importtime, blobkey")
+        .all()
+        .map(toImageRow),
     );
   }
 
@@ -249,7 +229,7 @@ function openDatabase(path: string): Database | undefined {
   if (statSync(path, { throwIfNoEntry: false }) === undefined) return undefined;
   let db: Database | undefined;
   try {
-    db = new Database(path, { readwrite: true, create: false });
+    db = new (sqlite().Database)(path, { readwrite: true, create: false });
     db.run(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`);
     const version = db.query<{ version: number }, []>("SELECT version FROM version").get()?.version;
     if (version === undefined || version < SCHEMA_VERSION) {
@@ -280,7 +260,7 @@ function writeDatabase(path: string, rows: Iterable<ImageRow>): void {
   const temporary = `${path}.${randomName(6)}.tmp`;
   const fd = createSharedFile(temporary);
   try {
-    const db = new Database(temporary, { readwrite: true, create: false });
+    const db = new (sqlite().Database)(temporary, { readwrite: true, create: false });
     try {
       // The file is thrown away if anything fails: a journal would only be one more to remove.
       db.run("PRAGMA journal_mode = MEMORY");
@@ -325,22 +305,8 @@ function insertRow(db: Database, row: ImageRow): void {
   );
 }
 
-function toRow(row: AciInfo): ImageRow {
-  return {
-    key: row.blobkey as ImageKey,
-    id: row.imageid as ImageID,
-    name: row.name,
-    importTime: new Date(row.importtime),
-    lastUsed: new Date(row.lastused),
-    latest: row.latest !== 0,
-    size: row.size,
-    treeSize: row.treestoresize,
-    verification: parseVerification(row.verification),
-  };
-}
-
 function isDamaged(error: unknown): boolean {
-  if (!(error instanceof SQLiteError)) return false;
+  if (!(error instanceof sqlite().SQLiteError)) return false;
   // "no such table/column": the file is a database, but not (or not completely) ours.
   return (
     error.code === "SQLITE_CORRUPT" ||
@@ -350,7 +316,7 @@ function isDamaged(error: unknown): boolean {
 }
 
 function explain(error: unknown, action: string): unknown {
-  if (!(error instanceof SQLiteError)) return error;
+  if (!(error instanceof sqlite().SQLiteError)) return error;
   // SQLite does not say why it cannot open a file; for root it is hardly the permissions.
   const denied = error.code === "SQLITE_READONLY" || error.code === "SQLITE_CANTOPEN";
   return new StoreError("INDEX_FAILED", `cannot ${action} the image index`, {

@@ -27,6 +27,7 @@ export interface StorePaths {
   readonly cas: string;
   readonly db: string;
   readonly index: string;
+  readonly nameCache: string;
   readonly imageLocks: string;
   readonly manifests: string;
   readonly records: string;
@@ -48,6 +49,7 @@ export function storePaths(dataDir: string): StorePaths {
     cas,
     db,
     index: join(db, "index.sqlite"),
+    nameCache: join(db, "names.json"),
     imageLocks: join(cas, "imagelocks"),
     manifests: join(cas, "imageManifest"),
     records: join(cas, "imageRecord"),

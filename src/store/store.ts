@@ -39,8 +39,9 @@ import type { VerifiedImage } from "../trust/verified-image.ts";
 import { type BlobIdentity, blobIdentity, checkDigest, hashFile, openBlobFile } from "./blob.ts";
 import { StoreError } from "./errors.ts";
 import { removeStale, removeUnusedTrees } from "./gc.ts";
-import { ImageIndex, type ImageRow, type RemoteRecord } from "./image-index.ts";
+import { ImageIndex, type RemoteRecord } from "./image-index.ts";
 import { type ImageVerification, readRecord } from "./image-record.ts";
+import { acceptRows, type ImageRow, toImageRow } from "./image-row.ts";
 import { lockKey, tryLockKey } from "./key-lock.ts";
 import { keyedPath, listKeys, resolveKeyPrefix } from "./keys.ts";
 import {
@@ -50,6 +51,7 @@ import {
   type StorePaths,
   storePaths,
 } from "./layout.ts";
+import { askByName } from "./name-cache.ts";
 import { type Ordered, renderOrder } from "./render-order.ts";
 import {
   checkTree,
@@ -99,6 +101,7 @@ export class Store implements Disposable {
   readonly tmpDir: string;
   #index: ImageIndex | undefined;
   readonly #manifests = new Map<ImageKey, ImageManifest>();
+  readonly #texts = new Map<ImageKey, string>();
   /** Blobs that this process hashed itself: as long as stat(2) finds them unchanged, once is enough. */
   readonly #hashed = new Map<ImageKey, BlobIdentity>();
 
@@ -189,8 +192,12 @@ export class Store implements Disposable {
     { preferVerified = false }: { readonly preferVerified?: boolean } = {},
   ): ImageKey | undefined {
     const hasVersion = labels.some((label) => label.name === "version");
-    const found = this.#db
-      .byName(name)
+    const rows = askByName(this.paths, name, {
+      accept: acceptRows,
+      ask: () => this.#db.byName(name),
+    });
+    const found = rows
+      .map(toImageRow)
       .filter(
         ({ key, size, verification }) =>
           verification.kind !== "unknown" &&
@@ -227,21 +234,29 @@ export class Store implements Disposable {
   }
 
   manifest(key: ImageKey): ImageManifest {
-    const known = this.#manifests.get(key);
-    if (known !== undefined) return known;
+    return this.#manifests.get(key) ?? this.#readManifest(key).manifest;
+  }
+
+  /** The manifest as it is in the store: the specification's order of keys, compact. */
+  manifestText(key: ImageKey): string {
+    return this.#texts.get(key) ?? this.#readManifest(key).text;
+  }
+
+  #readManifest(key: ImageKey): { readonly manifest: ImageManifest; readonly text: string } {
     const path = keyedPath(this.paths.manifests, key);
-    let bytes: Uint8Array;
+    let text: string;
     try {
       if (statSync(path).size > MAX_MANIFEST) throw this.#damaged(key, "its manifest is too large");
-      bytes = readFileSync(path);
+      text = readFileSync(path, "utf8");
     } catch (error) {
       if (!isErrno(error, "ENOENT")) throw explainAccess(error, this.paths);
       if (exists(keyedPath(this.paths.blobs, key))) throw this.#damaged(key, "it has no manifest");
       throw new StoreError("IMAGE_NOT_FOUND", `image "${key}" is not in the store`);
     }
-    const manifest = parseImageManifest(bytes);
+    const manifest = parseImageManifest(text);
     this.#manifests.set(key, manifest);
-    return manifest;
+    this.#texts.set(key, text);
+    return { manifest, text };
   }
 
   record(key: ImageKey): ImageRecord {

@@ -9,7 +9,7 @@ import {
   RESOLVE_NO_SYMLINKS,
   SYS_OPENAT2,
 } from "./constants.ts";
-import { check, cstr, libc, ptr } from "./libc.ts";
+import { check, cstr, libc, libcFiles, ptr } from "./libc.ts";
 
 /** How a path below a root treats symbolic links. */
 export type Resolution =
@@ -72,7 +72,7 @@ export function renameAt2(
   flags = 0,
 ): void {
   check(
-    libc.renameat2(from.dirFd, ptr(cstr(from.name)), to.dirFd, ptr(cstr(to.name)), flags),
+    libcFiles().renameat2(from.dirFd, ptr(cstr(from.name)), to.dirFd, ptr(cstr(to.name)), flags),
     "rename",
     to.name,
   );
@@ -93,7 +93,7 @@ export function copyRange(
   let left = length;
   while (left > 0) {
     const n = check(
-      libc.copy_file_range(from.fd, inAt, to.fd, outAt, Math.min(left, 1 << 30), 0),
+      libcFiles().copy_file_range(from.fd, inAt, to.fd, outAt, Math.min(left, 1 << 30), 0),
       "copy_file_range",
     );
     if (n === 0) throw new Error("copy_file_range: unexpected end of file");

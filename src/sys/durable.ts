@@ -12,7 +12,7 @@ import {
   writeSync,
 } from "node:fs";
 import { dirname } from "node:path";
-import { check, libc } from "./libc.ts";
+import { check, libcFiles } from "./libc.ts";
 import { randomName } from "./random-name.ts";
 
 export function fsyncDir(path: string): void {
@@ -34,7 +34,7 @@ export function renameDurable(from: string, to: string): void {
 export function syncFileSystem(path: string): void {
   const fd = openSync(path, constants.O_RDONLY);
   try {
-    check(libc.syncfs(fd), "syncfs", path);
+    check(libcFiles().syncfs(fd), "syncfs", path);
   } finally {
     closeSync(fd);
   }

@@ -2,50 +2,48 @@
 // The libc entry points that Rocket calls, and errno. Everything in sys/ that needs the kernel beyond
 // node:fs goes through here. Each wrapper elsewhere says why its arguments are safe.
 import { CString, dlopen, FFIType, type Pointer, ptr, read } from "bun:ffi";
+import { once } from "../lib/once.ts";
 
 const { i32, u32, i64, u64, ptr: p } = FFIType;
 
-const lib = dlopen("libc.so.6", {
+const LIBC = "libc.so.6";
+
+/** What every start of a pod calls. */
+export const libc = dlopen(LIBC, {
   __errno_location: { args: [], returns: p },
   strerror: { args: [i32], returns: p },
-  open: { args: [p, i32, u32], returns: i32 },
   openat: { args: [i32, p, i32, u32], returns: i32 },
   close: { args: [i32], returns: i32 },
   fcntl: { args: [i32, i32, i64], returns: i32 },
   flock: { args: [i32, i32], returns: i32 },
-  fsync: { args: [i32], returns: i32 },
-  syncfs: { args: [i32], returns: i32 },
-  fchown: { args: [i32, u32, u32], returns: i32 },
-  fchownat: { args: [i32, p, u32, u32, i32], returns: i32 },
-  fchmod: { args: [i32, u32], returns: i32 },
-  mkdirat: { args: [i32, p, u32], returns: i32 },
-  mknodat: { args: [i32, p, u32, u64], returns: i32 },
-  symlinkat: { args: [p, i32, p], returns: i32 },
-  linkat: { args: [i32, p, i32, p, i32], returns: i32 },
-  unlinkat: { args: [i32, p, i32], returns: i32 },
-  readlinkat: { args: [i32, p, p, u64], returns: i64 },
-  renameat2: { args: [i32, p, i32, p, u32], returns: i32 },
-  utimensat: { args: [i32, p, p, i32], returns: i32 },
-  fsetxattr: { args: [i32, p, p, u64, i32], returns: i32 },
-  fgetxattr: { args: [i32, p, p, u64], returns: i64 },
-  flistxattr: { args: [i32, p, u64], returns: i64 },
-  lgetxattr: { args: [p, p, p, u64], returns: i64 },
-  llistxattr: { args: [p, p, u64], returns: i64 },
-  lsetxattr: { args: [p, p, p, u64, i32], returns: i32 },
-  copy_file_range: { args: [i32, p, i32, p, u64, u32], returns: i64 },
-  memfd_create: { args: [p, u32], returns: i32 },
-  mount: { args: [p, p, p, u64, p], returns: i32 },
-  umount2: { args: [p, i32], returns: i32 },
-  unshare: { args: [i32], returns: i32 },
-  setns: { args: [i32, i32], returns: i32 },
-  execve: { args: [p, p, p], returns: i32 },
-  ioctl: { args: [i32, u64, p], returns: i32 },
-  kill: { args: [i32, i32], returns: i32 },
   statfs: { args: [p, p], returns: i32 },
+  memfd_create: { args: [p, u32], returns: i32 },
+  execve: { args: [p, p, p], returns: i32 },
   syscall: { args: [i64, i64, i64, i64, i64, i64, i64], returns: i64 },
-});
+}).symbols;
 
-export const libc = lib.symbols;
+/** The calls for trees and mounts, linked when first asked for: each one linked costs a start 5 µs. */
+export const libcFiles = once(
+  () =>
+    dlopen(LIBC, {
+      syncfs: { args: [i32], returns: i32 },
+      fchownat: { args: [i32, p, u32, u32, i32], returns: i32 },
+      mkdirat: { args: [i32, p, u32], returns: i32 },
+      mknodat: { args: [i32, p, u32, u64], returns: i32 },
+      symlinkat: { args: [p, i32, p], returns: i32 },
+      linkat: { args: [i32, p, i32, p, i32], returns: i32 },
+      unlinkat: { args: [i32, p, i32], returns: i32 },
+      renameat2: { args: [i32, p, i32, p, u32], returns: i32 },
+      utimensat: { args: [i32, p, p, i32], returns: i32 },
+      fsetxattr: { args: [i32, p, p, u64, i32], returns: i32 },
+      fgetxattr: { args: [i32, p, p, u64], returns: i64 },
+      flistxattr: { args: [i32, p, u64], returns: i64 },
+      copy_file_range: { args: [i32, p, i32, p, u64, u32], returns: i64 },
+      mount: { args: [p, p, p, u64, p], returns: i32 },
+      umount2: { args: [p, i32], returns: i32 },
+      unshare: { args: [i32], returns: i32 },
+    }).symbols,
+);
 
 const errnoAt = libc.__errno_location() as Pointer;
 

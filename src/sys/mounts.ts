@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import { isErrno } from "../lib/errors.ts";
 import { MNT_DETACH, UMOUNT_NOFOLLOW } from "./constants.ts";
-import { check, cstr, libc, ptr } from "./libc.ts";
+import { check, cstr, libcFiles, ptr } from "./libc.ts";
 
 /** Undoes the kernel's octal escapes (space, tab, newline, backslash) of a path in mountinfo. */
 function unescapeOctal(path: string): string {
@@ -31,10 +31,10 @@ export function mountPointsBelow(directory: string): string[] {
 export function unmount(path: string): void {
   const name = cstr(path);
   try {
-    check(libc.umount2(ptr(name), UMOUNT_NOFOLLOW), "umount", path);
+    check(libcFiles().umount2(ptr(name), UMOUNT_NOFOLLOW), "umount", path);
   } catch (error) {
     if (isErrno(error, "EINVAL", "ENOENT")) return;
     if (!isErrno(error, "EBUSY")) throw error;
-    check(libc.umount2(ptr(name), UMOUNT_NOFOLLOW | MNT_DETACH), "umount", path);
+    check(libcFiles().umount2(ptr(name), UMOUNT_NOFOLLOW | MNT_DETACH), "umount", path);
   }
 }

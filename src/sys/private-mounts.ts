@@ -2,7 +2,7 @@
 // A mount namespace of this process's own, for a command that must look at an overlay for a moment. The
 // kernel takes the mounts away with the process, however it ends.
 import { MS_PRIVATE, MS_RDONLY, MS_REC } from "./constants.ts";
-import { check, cstr, libc, ptr } from "./libc.ts";
+import { check, cstr, libcFiles, ptr } from "./libc.ts";
 
 const CLONE_NEWNS = 0x00020000;
 
@@ -11,10 +11,10 @@ const CLONE_NEWNS = 0x00020000;
  * synchronous calls of node:fs, which run on it.
  */
 export function leaveMountNamespace(): void {
-  check(libc.unshare(CLONE_NEWNS), "unshare");
+  check(libcFiles().unshare(CLONE_NEWNS), "unshare");
   const root = cstr("/");
   // SAFETY: no source, type or data: a propagation change only (mount(2)).
-  check(libc.mount(null, ptr(root), null, MS_REC | MS_PRIVATE, null), "mount", "/");
+  check(libcFiles().mount(null, ptr(root), null, MS_REC | MS_PRIVATE, null), "mount", "/");
 }
 
 /** Mounts the union of `layers` (the uppermost first) read-only at `target`. */
@@ -22,7 +22,7 @@ export function mountOverlayReadOnly(layers: readonly string[], target: string):
   const escaped = layers.map((layer) => layer.replace(/[\\:,]/g, "\\$&"));
   const type = cstr("overlay");
   check(
-    libc.mount(
+    libcFiles().mount(
       ptr(type),
       ptr(cstr(target)),
       ptr(type),

@@ -12,7 +12,7 @@ import {
   O_NOFOLLOW,
   O_RDONLY,
 } from "./constants.ts";
-import { check, libc, ptr } from "./libc.ts";
+import { check, libc, libcFiles, ptr } from "./libc.ts";
 
 interface Level {
   readonly dev: bigint;
@@ -39,7 +39,7 @@ export function removeTree(path: string): void {
   } finally {
     closeSync(fd);
   }
-  check(libc.unlinkat(AT_FDCWD, ptr(root), AT_REMOVEDIR), "rmdir", path);
+  check(libcFiles().unlinkat(AT_FDCWD, ptr(root), AT_REMOVEDIR), "rmdir", path);
 }
 
 /** Leaves an empty directory and removes it; undefined at the top. */
@@ -53,7 +53,7 @@ function up(fd: number, levels: Level[], path: string): number | undefined {
     const { dev, ino } = fstatSync(parent, { bigint: true });
     if (dev !== level.dev || ino !== level.ino)
       throw new Error(`${path} changed while it was removed`);
-    check(libc.unlinkat(parent, ptr(name), AT_REMOVEDIR), "rmdir", path);
+    check(libcFiles().unlinkat(parent, ptr(name), AT_REMOVEDIR), "rmdir", path);
     return parent;
   } catch (error) {
     closeSync(parent);
@@ -75,14 +75,14 @@ function enter(fd: number, path: string): Level {
 /** False for a directory that is not empty. */
 function removeEntry(dirFd: number, name: Uint8Array, path: string): boolean {
   try {
-    check(libc.unlinkat(dirFd, ptr(name), 0), "unlink", path);
+    check(libcFiles().unlinkat(dirFd, ptr(name), 0), "unlink", path);
     return true;
   } catch (error) {
     if (isErrno(error, "ENOENT")) return true;
     if (!isErrno(error, "EISDIR")) throw error;
   }
   try {
-    check(libc.unlinkat(dirFd, ptr(name), AT_REMOVEDIR), "rmdir", path);
+    check(libcFiles().unlinkat(dirFd, ptr(name), AT_REMOVEDIR), "rmdir", path);
     return true;
   } catch (error) {
     if (isErrno(error, "ENOTEMPTY", "EEXIST")) return false;

@@ -25,7 +25,7 @@ import {
   S_IFIFO,
   SYS_OPENAT2,
 } from "./constants.ts";
-import { check, libc, ptr, SysError } from "./libc.ts";
+import { check, libc, libcFiles, ptr, SysError } from "./libc.ts";
 
 const PATH_MAX = 4096;
 const first = Buffer.alloc(PATH_MAX);
@@ -80,7 +80,7 @@ export function openDirectoryBelow(rootFd: number, path: string, pathOnly: boole
 /** mkdirat(2); false when something of that name is there already. */
 export function makeDirectoryAt(dirFd: number, name: string, mode: number): boolean {
   put(first, name);
-  const result = libc.mkdirat(dirFd, firstAt, mode);
+  const result = libcFiles().mkdirat(dirFd, firstAt, mode);
   if (result === 0) return true;
   try {
     check(result, "mkdirat", name);
@@ -94,14 +94,14 @@ export function makeDirectoryAt(dirFd: number, name: string, mode: number): bool
 export function makeSymlinkAt(target: string, dirFd: number, name: string): void {
   put(first, name);
   put(second, target);
-  check(libc.symlinkat(secondAt, dirFd, firstAt), "symlinkat", name);
+  check(libcFiles().symlinkat(secondAt, dirFd, firstAt), "symlinkat", name);
 }
 
 /** linkat(2) without AT_SYMLINK_FOLLOW: a hard link to a symbolic link links the link. */
 export function makeLinkAt(fromFd: number, from: string, toFd: number, to: string): void {
   put(first, from);
   put(second, to);
-  check(libc.linkat(fromFd, firstAt, toFd, secondAt, 0), "linkat", to);
+  check(libcFiles().linkat(fromFd, firstAt, toFd, secondAt, 0), "linkat", to);
 }
 
 const NODE_TYPES = { char: S_IFCHR, block: S_IFBLK, fifo: S_IFIFO };
@@ -118,13 +118,17 @@ export function makeNodeAt(
 ): void {
   put(first, name);
   const type = NODE_TYPES[node.kind] | node.mode;
-  check(libc.mknodat(dirFd, firstAt, type, makeDev(node.major, node.minor)), "mknodat", name);
+  check(
+    libcFiles().mknodat(dirFd, firstAt, type, makeDev(node.major, node.minor)),
+    "mknodat",
+    name,
+  );
 }
 
 export function changeOwnerAt(dirFd: number, name: string, uid: number, gid: number): void {
   put(first, name);
   const flags = AT_SYMLINK_NOFOLLOW | (name === "" ? AT_EMPTY_PATH : 0);
-  check(libc.fchownat(dirFd, firstAt, uid, gid, flags), "fchownat", name);
+  check(libcFiles().fchownat(dirFd, firstAt, uid, gid, flags), "fchownat", name);
 }
 
 /** chmod of a child that is not a symbolic link; the mode may have setuid, setgid and sticky. */
@@ -160,7 +164,7 @@ function putTimes(time: Time): void {
 export function changeTimesAt(dirFd: number, name: string, time: Time): void {
   put(first, name);
   putTimes(time);
-  check(libc.utimensat(dirFd, firstAt, timesAt, AT_SYMLINK_NOFOLLOW), "utimensat", name);
+  check(libcFiles().utimensat(dirFd, firstAt, timesAt, AT_SYMLINK_NOFOLLOW), "utimensat", name);
 }
 
 const SYS_UTIMENSAT = process.arch === "arm64" ? 88 : 280;
@@ -174,7 +178,7 @@ export function changeTimes(fd: number, time: Time): void {
 export function setXattr(fd: number, name: string, value: Uint8Array): void {
   put(first, name);
   const bytes = value.length === 0 ? new Uint8Array(1) : value;
-  check(libc.fsetxattr(fd, firstAt, ptr(bytes), value.length, 0), "fsetxattr", name);
+  check(libcFiles().fsetxattr(fd, firstAt, ptr(bytes), value.length, 0), "fsetxattr", name);
 }
 
 const xattrBuffer = Buffer.alloc(65536);
@@ -184,7 +188,7 @@ export function readXattrs(fd: number): ReadonlyMap<string, Uint8Array> {
   const result = new Map<string, Uint8Array>();
   let size: number;
   try {
-    size = check(libc.flistxattr(fd, ptr(xattrBuffer), xattrBuffer.length), "flistxattr");
+    size = check(libcFiles().flistxattr(fd, ptr(xattrBuffer), xattrBuffer.length), "flistxattr");
   } catch (error) {
     if (isErrno(error, "EOPNOTSUPP")) return result;
     throw error;
@@ -193,7 +197,7 @@ export function readXattrs(fd: number): ReadonlyMap<string, Uint8Array> {
   for (const name of names) {
     put(first, name);
     const n = check(
-      libc.fgetxattr(fd, firstAt, ptr(xattrBuffer), xattrBuffer.length),
+      libcFiles().fgetxattr(fd, firstAt, ptr(xattrBuffer), xattrBuffer.length),
       "fgetxattr",
       name,
     );

@@ -78,7 +78,7 @@ export function* waste(
   }
   for (const name of namesIn(join(cas, "db"))) {
     // A journal that was not begun in earnest is SQLite's own affair: the next writer takes it over.
-    if (name !== "index.sqlite" && name !== "index.sqlite-journal")
+    if (!["index.sqlite", "index.sqlite-journal", "names.json"].includes(name))
       yield `G1: beside the index: ${name}`;
   }
   for (const folder of ["embryo", "prepare", "garbage"]) {
@@ -121,11 +121,17 @@ export function* orphans(rkt: Rkt): Iterable<string> {
   }
 }
 
+const LASTING: ReadonlySet<string> = new Set([
+  "cas/db/index.sqlite",
+  "cas/db/names.json",
+  "locks/prepareLock",
+]);
+
 /** Once everything is collected, the data directory holds its own folders, the index and one lock file. */
 export function* remains(rkt: Rkt): Iterable<string> {
   for (const file of filesBelow(rkt.data)) {
     const name = file.slice(rkt.data.length + 1);
-    if (name !== "cas/db/index.sqlite" && name !== "locks/prepareLock") yield `G: file: ${name}`;
+    if (!LASTING.has(name)) yield `G: file: ${name}`;
   }
   for (const tree of namesIn(join(rkt.data, "cas/tree"))) yield `G: tree: ${tree}`;
   for (const key of indexRows(rkt)) yield `G: index row: ${key}`;

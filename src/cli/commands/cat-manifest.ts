@@ -3,10 +3,10 @@
 import { prettyJson, serializePodManifest } from "../../appc/index.ts";
 import { readPodManifest } from "../../pod/read.ts";
 import type { Run } from "../command.ts";
-import type { CAT_MANIFEST_FLAGS } from "../flag-sets.ts";
+import type { catManifestFlags } from "../flag-sets.ts";
 import { onePod } from "../pod-arguments.ts";
 
-export const run: Run<typeof CAT_MANIFEST_FLAGS> = async ({ context, flags, args, usage }) => {
+export const run: Run<typeof catManifestFlags> = async ({ context, flags, args, usage }) => {
   const pod = onePod(await context.dataDir(), args, flags["uuid-file"]);
   if (pod === undefined) return usage();
   const json = serializePodManifest(readPodManifest(pod));

@@ -15,6 +15,6 @@ export const run: Run = ({ context, args, commands }) => {
     const name = quote(shell).slice(1, -1);
     throw new UsageError("ARGUMENT_INVALID", `'${name}' shell is not supported`);
   }
-  context.out(bashCompletion(commands));
+  context.out(bashCompletion(commands.all()));
   return 0;
 };

@@ -5,12 +5,12 @@ import { quote } from "../../lib/text.ts";
 import { resolvePod } from "../../pod/directory.ts";
 import { enterPod } from "../../stage0/enter.ts";
 import type { Run } from "../command.ts";
-import type { ENTER_FLAGS } from "../flag-sets.ts";
+import type { enterFlags } from "../flag-sets.ts";
 import { UsageError } from "../usage-error.ts";
 
 const DEFAULT_COMMAND = "/bin/bash";
 
-export const run: Run<typeof ENTER_FLAGS> = async ({ context, flags, args, usage }) => {
+export const run: Run<typeof enterFlags> = async ({ context, flags, args, usage }) => {
   const [uuid, ...argv] = args;
   if (uuid === undefined) return usage();
   const [program] = argv;

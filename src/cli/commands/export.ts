@@ -4,9 +4,9 @@ import { resolve } from "node:path";
 import { resolvePod } from "../../pod/directory.ts";
 import { checkExportTarget, exportPod } from "../../stage0/export.ts";
 import type { Run } from "../command.ts";
-import type { EXPORT_FLAGS } from "../flag-sets.ts";
+import type { exportFlags } from "../flag-sets.ts";
 
-export const run: Run<typeof EXPORT_FLAGS> = async ({ context, flags, args, usage }) => {
+export const run: Run<typeof exportFlags> = async ({ context, flags, args, usage }) => {
   const [uuid, output] = args;
   if (uuid === undefined || output === undefined || args.length > 2) return usage();
   checkExportTarget(output);

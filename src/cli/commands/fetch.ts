@@ -6,11 +6,11 @@ import { hostOverlayProblem } from "../../stage0/overlay.ts";
 import { renderOrForget } from "../../stage0/render-image.ts";
 import type { Run } from "../command.ts";
 import type { Context } from "../context.ts";
-import type { FETCH_FLAGS } from "../flag-sets.ts";
+import type { fetchFlags } from "../flag-sets.ts";
 import { pullPolicyOf } from "../pod-request.ts";
 import { UsageError } from "../usage-error.ts";
 
-export const run: Run<typeof FETCH_FLAGS> = async ({ context, flags, images }) => {
+export const run: Run<typeof fetchFlags> = async ({ context, flags, images }) => {
   if (images.length === 0) {
     throw new UsageError("ARGUMENT_MISSING", "must provide at least one image");
   }

@@ -6,10 +6,10 @@ import { collectPods } from "../../stage0/gc.ts";
 import type { Run } from "../command.ts";
 import type { Context } from "../context.ts";
 import { EXIT_FAILURE } from "../exit-status.ts";
-import type { GC_FLAGS } from "../flag-sets.ts";
+import type { gcFlags } from "../flag-sets.ts";
 import { reportFailure } from "../pod-arguments.ts";
 
-export const run: Run<typeof GC_FLAGS> = async ({ context, flags }) => {
+export const run: Run<typeof gcFlags> = async ({ context, flags }) => {
   const dataDir = await context.dataDir();
   const failures = collectPods({
     dataDir,

@@ -5,6 +5,6 @@ import { findCommand } from "../find-command.ts";
 import { helpText } from "../help.ts";
 
 export const run: Run = ({ context, args, commands }) => {
-  context.out(helpText(findCommand(args, commands).command, commands));
+  context.out(helpText(findCommand(args, commands).command, commands.all()));
   return 0;
 };

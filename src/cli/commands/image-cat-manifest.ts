@@ -2,9 +2,9 @@
 // `rkt image cat-manifest` (rkt-cli §5.14).
 import { prettyJson, serializeImageManifest } from "../../appc/index.ts";
 import type { Run } from "../command.ts";
-import type { IMAGE_CAT_MANIFEST_FLAGS } from "../flag-sets.ts";
+import type { imageCatManifestFlags } from "../flag-sets.ts";
 
-export const run: Run<typeof IMAGE_CAT_MANIFEST_FLAGS> = async ({ context, flags, args }) => {
+export const run: Run<typeof imageCatManifestFlags> = async ({ context, flags, args }) => {
   const store = await context.store();
   const json = serializeImageManifest(store.manifest(store.resolveImage(args[0] ?? "")));
   context.out(`${flags["pretty-print"] ? prettyJson(json) : json}\n`);

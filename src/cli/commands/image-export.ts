@@ -2,9 +2,9 @@
 // `rkt image export` (rkt-cli §5.14): the image's tar as it is in the store.
 import { resolve } from "node:path";
 import type { Run } from "../command.ts";
-import type { IMAGE_EXPORT_FLAGS } from "../flag-sets.ts";
+import type { imageExportFlags } from "../flag-sets.ts";
 
-export const run: Run<typeof IMAGE_EXPORT_FLAGS> = async ({ context, flags, args }) => {
+export const run: Run<typeof imageExportFlags> = async ({ context, flags, args }) => {
   const [image = "", output = ""] = args;
   const store = await context.store();
   const key = store.resolveImage(image);

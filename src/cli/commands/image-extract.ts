@@ -2,10 +2,10 @@
 // `rkt image extract` (rkt-cli §5.14): one image, without its dependencies.
 import { resolve } from "node:path";
 import type { Run } from "../command.ts";
-import type { IMAGE_EXTRACT_FLAGS } from "../flag-sets.ts";
+import type { imageExtractFlags } from "../flag-sets.ts";
 import { placeDirectory } from "../place-directory.ts";
 
-export const run: Run<typeof IMAGE_EXTRACT_FLAGS> = async ({ context, flags, args }) => {
+export const run: Run<typeof imageExtractFlags> = async ({ context, flags, args }) => {
   const [image = "", output = ""] = args;
   const store = await context.store();
   const key = store.resolveImage(image);

@@ -8,13 +8,13 @@ import { isErrno } from "../../lib/errors.ts";
 import { listPods, type PodRef } from "../../pod/directory.ts";
 import { POD_FILES, readPodManifest } from "../../pod/read.ts";
 import type { Run } from "../command.ts";
-import type { IMAGE_GC_FLAGS } from "../flag-sets.ts";
+import type { imageGcFlags } from "../flag-sets.ts";
 import { sayCount, sayRemoved } from "../remove-images.ts";
 
 /** In the order in which a pod moves: one that moves while we look is seen in its next folder. */
 const FOLDERS = ["prepare", "prepared", "run", "exited-garbage"] as const;
 
-export const run: Run<typeof IMAGE_GC_FLAGS> = async ({ context, flags }) => {
+export const run: Run<typeof imageGcFlags> = async ({ context, flags }) => {
   const dataDir = await context.dataDir();
   const store = await context.store();
   const now = context.now();

@@ -5,7 +5,7 @@ import { formatTime, humanizeAge, humanizeBytes } from "../../lib/humanize.ts";
 import { stripControl } from "../../lib/text.ts";
 import type { ImageRecord, Store } from "../../store/index.ts";
 import type { Run } from "../command.ts";
-import type { IMAGE_LIST_FLAGS, ImageField } from "../flag-sets.ts";
+import type { ImageField, imageListFlags } from "../flag-sets.ts";
 import { formatJson, nanoseconds } from "../json.ts";
 import { problemReport } from "../problem-report.ts";
 import { formatTable } from "../table.ts";
@@ -21,7 +21,7 @@ interface Row {
   readonly size: number;
 }
 
-export const run: Run<typeof IMAGE_LIST_FLAGS> = async ({ context, flags }) => {
+export const run: Run<typeof imageListFlags> = async ({ context, flags }) => {
   const store = await context.store();
   const rows: Row[] = [];
   const problems: string[] = [];

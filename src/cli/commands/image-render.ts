@@ -5,10 +5,10 @@ import { join, resolve } from "node:path";
 import type { ImageKey } from "../../appc/index.ts";
 import { type Store, StoreError } from "../../store/index.ts";
 import type { Run } from "../command.ts";
-import type { IMAGE_RENDER_FLAGS } from "../flag-sets.ts";
+import type { imageRenderFlags } from "../flag-sets.ts";
 import { placeDirectory } from "../place-directory.ts";
 
-export const run: Run<typeof IMAGE_RENDER_FLAGS> = async ({ context, flags, args }) => {
+export const run: Run<typeof imageRenderFlags> = async ({ context, flags, args }) => {
   const [image = "", output = ""] = args;
   const store = await context.store();
   const key = store.resolveImage(image);

@@ -6,7 +6,7 @@ import { stripControl } from "../../lib/text.ts";
 import { describePod, type PodView, viewPod } from "../../pod/describe.ts";
 import { listFolder, listPods } from "../../pod/directory.ts";
 import type { Run } from "../command.ts";
-import type { LIST_FLAGS } from "../flag-sets.ts";
+import type { listFlags } from "../flag-sets.ts";
 import { formatJson } from "../json.ts";
 import { problemReport } from "../problem-report.ts";
 import { formatTable } from "../table.ts";
@@ -15,7 +15,7 @@ const FOLDERS = ["run", "exited-garbage", "prepare", "prepared"] as const;
 /** `sha512-` and twelve digits. */
 const SHORT_ID = 19;
 
-export const run: Run<typeof LIST_FLAGS> = async ({ context, flags }) => {
+export const run: Run<typeof listFlags> = async ({ context, flags }) => {
   const dataDir = await context.dataDir();
   const views: PodView[] = [];
   const problems: string[] = [];

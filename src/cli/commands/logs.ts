@@ -7,11 +7,11 @@ import { readPodManifest } from "../../pod/read.ts";
 import { isFinished } from "../../pod/state.ts";
 import { selectApp } from "../../stage0/select-app.ts";
 import type { Run } from "../command.ts";
-import type { LOGS_FLAGS, Since } from "../flag-sets.ts";
+import type { logsFlags, Since } from "../flag-sets.ts";
 
 const POLL_MS = 100;
 
-export const run: Run<typeof LOGS_FLAGS> = async ({ context, flags, args, usage }) => {
+export const run: Run<typeof logsFlags> = async ({ context, flags, args, usage }) => {
   const [uuid] = args;
   if (uuid === undefined || args.length > 1) return usage();
   const dataDir = await context.dataDir();

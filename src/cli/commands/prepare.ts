@@ -3,19 +3,25 @@
 import { silentReporter } from "../../lib/reporter.ts";
 import { keepPrepared, preparePod } from "../../stage0/prepare.ts";
 import type { Run } from "../command.ts";
-import type { PREPARE_FLAGS } from "../flag-sets.ts";
+import type { prepareFlags } from "../flag-sets.ts";
 import { overlayWanted, podSource, pullPolicyOf, refuseUnavailable } from "../pod-request.ts";
 
-export const run: Run<typeof PREPARE_FLAGS> = async (words) => {
+export const run: Run<typeof prepareFlags> = async (words) => {
   const { context, flags } = words;
   const pullPolicy = pullPolicyOf(flags);
   refuseUnavailable(words);
   const source = podSource(words, pullPolicy);
   const dataDir = await context.dataDir();
-  const fetch = await context.fetchContext({ pullPolicy, dependencies: true });
+  const images = { pullPolicy, dependencies: true };
+  const quietly = <T extends object>(part: T): T =>
+    flags.quiet ? { ...part, report: silentReporter } : part;
   const { pod } = await preparePod(
     { source, overlay: await overlayWanted(context, flags["no-overlay"]) },
-    { dataDir, fetch: flags.quiet ? { ...fetch, report: silentReporter } : fetch },
+    {
+      dataDir,
+      local: quietly(await context.localContext(images)),
+      fetch: async () => quietly(await context.fetchContext(images)),
+    },
   );
   keepPrepared(dataDir, pod);
   context.out(`${pod.uuid}\n`);

@@ -4,10 +4,10 @@ import { resolvePod } from "../../pod/directory.ts";
 import { removePod } from "../../stage0/gc.ts";
 import type { Run } from "../command.ts";
 import { EXIT_FAILURE } from "../exit-status.ts";
-import type { RM_FLAGS } from "../flag-sets.ts";
+import type { rmFlags } from "../flag-sets.ts";
 import { podWords, reportFailure } from "../pod-arguments.ts";
 
-export const run: Run<typeof RM_FLAGS> = async ({ context, flags, args, usage }) => {
+export const run: Run<typeof rmFlags> = async ({ context, flags, args, usage }) => {
   const words = podWords(args, flags["uuid-file"]);
   if (words === undefined) return usage();
   const dataDir = await context.dataDir();

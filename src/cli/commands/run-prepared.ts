@@ -6,10 +6,10 @@ import { PodError } from "../../pod/errors.ts";
 import { preparedApps, preparedManifest } from "../../stage0/prepared.ts";
 import { planPod, startPod } from "../../stage0/start.ts";
 import type { Run } from "../command.ts";
-import type { RUN_PREPARED_FLAGS } from "../flag-sets.ts";
+import type { runPreparedFlags } from "../flag-sets.ts";
 import { checkStartFlags, startOptions } from "../pod-request.ts";
 
-export const run: Run<typeof RUN_PREPARED_FLAGS> = async ({ context, flags, args, usage }) => {
+export const run: Run<typeof runPreparedFlags> = async ({ context, flags, args, usage }) => {
   const [uuid] = args;
   if (uuid === undefined || args.length > 1) return usage();
   const networks = parseNetList(flags.net);

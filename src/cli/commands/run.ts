@@ -5,7 +5,7 @@ import { moveToRun } from "../../pod/directory.ts";
 import { discard, preparePod } from "../../stage0/prepare.ts";
 import { planPod, startPod } from "../../stage0/start.ts";
 import type { Run } from "../command.ts";
-import type { RUN_FLAGS } from "../flag-sets.ts";
+import type { runFlags } from "../flag-sets.ts";
 import {
   checkStartFlags,
   overlayWanted,
@@ -16,7 +16,7 @@ import {
   startOptions,
 } from "../pod-request.ts";
 
-export const run: Run<typeof RUN_FLAGS> = async (words) => {
+export const run: Run<typeof runFlags> = async (words) => {
   const { context, flags } = words;
   const pullPolicy = pullPolicyOf(flags);
   refuseUnavailable(words);
@@ -24,6 +24,7 @@ export const run: Run<typeof RUN_FLAGS> = async (words) => {
   checkStartFlags(flags, networks);
   const source = podSource(words, pullPolicy, flags.interactive);
   const options = startOptions(context, flags, networkMode(networks));
+  const images = { pullPolicy, dependencies: true };
   const dataDir = await context.dataDir();
   const overlay = await overlayWanted(context, flags["no-overlay"]);
   const { pod, manifest, apps } = await preparePod(
@@ -32,7 +33,11 @@ export const run: Run<typeof RUN_FLAGS> = async (words) => {
       overlay,
       onCreated: (uuid) => saveUuid(context, flags["uuid-file-save"], uuid),
     },
-    { dataDir, fetch: await context.fetchContext({ pullPolicy, dependencies: true }) },
+    {
+      dataDir,
+      local: await context.localContext(images),
+      fetch: () => context.fetchContext(images),
+    },
   );
   const start = { uuid: pod.uuid, path: pod.path, manifest, apps };
   try {

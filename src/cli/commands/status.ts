@@ -7,11 +7,11 @@ import { readAppStatuses, readPodProcesses } from "../../pod/read.ts";
 import { isAfterRun } from "../../pod/state.ts";
 import { waitForEnd, waitForReady } from "../../stage0/wait.ts";
 import type { Invocation, Run } from "../command.ts";
-import type { STATUS_FLAGS } from "../flag-sets.ts";
+import type { statusFlags } from "../flag-sets.ts";
 import { formatJson } from "../json.ts";
 import { onePod, withUuidFileStatus } from "../pod-arguments.ts";
 
-export const run: Run<typeof STATUS_FLAGS> = (invocation) =>
+export const run: Run<typeof statusFlags> = (invocation) =>
   withUuidFileStatus(invocation.context, () => status(invocation));
 
 async function status({
@@ -19,7 +19,7 @@ async function status({
   flags,
   args,
   usage,
-}: Invocation<typeof STATUS_FLAGS>): Promise<number> {
+}: Invocation<typeof statusFlags>): Promise<number> {
   const dataDir = await context.dataDir();
   let pod = onePod(dataDir, args, flags["uuid-file"]);
   if (pod === undefined) return usage();

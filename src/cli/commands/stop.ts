@@ -4,10 +4,10 @@ import { resolvePod } from "../../pod/directory.ts";
 import { stopPod } from "../../stage0/stop.ts";
 import type { Invocation, Run } from "../command.ts";
 import { EXIT_FAILURE } from "../exit-status.ts";
-import type { STOP_FLAGS } from "../flag-sets.ts";
+import type { stopFlags } from "../flag-sets.ts";
 import { podWords, reportFailure, withUuidFileStatus } from "../pod-arguments.ts";
 
-export const run: Run<typeof STOP_FLAGS> = (invocation) =>
+export const run: Run<typeof stopFlags> = (invocation) =>
   withUuidFileStatus(invocation.context, () => stop(invocation));
 
 async function stop({
@@ -15,7 +15,7 @@ async function stop({
   flags,
   args,
   usage,
-}: Invocation<typeof STOP_FLAGS>): Promise<number> {
+}: Invocation<typeof stopFlags>): Promise<number> {
   const words = podWords(args, flags["uuid-file"]);
   if (words === undefined) return usage();
   const dataDir = await context.dataDir();

@@ -4,13 +4,13 @@
 import { FetchError } from "../../fetch/errors.ts";
 import { discoverPublicKeys, trustKeys } from "../../fetch/pubkeys.ts";
 import type { Run } from "../command.ts";
-import type { TRUST_FLAGS } from "../flag-sets.ts";
+import type { trustFlags } from "../flag-sets.ts";
 import { UsageError } from "../usage-error.ts";
 
 const UNBOUNDED = `aborting due to implicit unbounded trust (root domain)
 a key without a prefix would be trusted for every image; say which of the two you mean:`;
 
-export const run: Run<typeof TRUST_FLAGS> = async ({ context, flags, args, usage }) => {
+export const run: Run<typeof trustFlags> = async ({ context, flags, args, usage }) => {
   const { prefix, root } = flags;
   if (prefix === "" && !root) {
     if (args.length === 0) return usage();

@@ -175,8 +175,6 @@ class Reader {
   }
 }
 
-const BY_CODE = new Map(Object.entries(OPCODES).map(([kind, d]) => [d.code as number, kind]));
-
 /** The inverse of `encodePlan`, for tests and tools. Throws RangeError on anything else. */
 export function decodePlan(bytes: Uint8Array): readonly Op[] {
   const reader = new Reader(bytes);
@@ -184,9 +182,10 @@ export function decodePlan(bytes: Uint8Array): readonly Op[] {
   if (reader.u32() !== bytes.length) throw new RangeError("wrong length");
   const count = reader.u32();
   if (reader.at !== HEADER) throw new RangeError("wrong header");
+  const kinds = new Map(Object.entries(OPCODES).map(([kind, d]) => [d.code as number, kind]));
   const ops: Op[] = [];
   for (let i = 0; i < count; i++) {
-    const kind = BY_CODE.get(reader.u32()) as OpKind | undefined;
+    const kind = kinds.get(reader.u32()) as OpKind | undefined;
     if (kind === undefined) throw new RangeError("unknown operation");
     const length = reader.u32();
     const end: number = length + reader.at;
