@@ -22,6 +22,9 @@ const MAX_BYTES = 64 * 1024;
 /** Bytes 24 to 27 of a database: incremented by every transaction (SQLite file format, section 1.3.7). */
 const CHANGE_COUNTER = 24;
 
+/** What may be wrong with a file that nobody depends on. */
+const NOT_FATAL = ["ENOENT", "EACCES", "EPERM", "EROFS", "ENOSPC", "EDQUOT", "EIO"] as const;
+
 interface Cache {
   readonly index: string;
   readonly names: Readonly<Record<string, unknown>>;
@@ -33,7 +36,7 @@ function stateOf(index: string): string | undefined {
   try {
     fd = openSync(index, "r");
   } catch (error) {
-    if (isErrno(error, "ENOENT", "EACCES")) return undefined;
+    if (isErrno(error, ...NOT_FATAL)) return undefined;
     throw error;
   }
   try {
@@ -53,7 +56,7 @@ function readCache(path: string): Cache | undefined {
   try {
     text = readFileSync(path, "utf8");
   } catch (error) {
-    if (isErrno(error, "ENOENT", "EACCES")) return undefined;
+    if (isErrno(error, ...NOT_FATAL)) return undefined;
     throw error;
   }
   try {
@@ -126,6 +129,6 @@ function writeCache(path: string, text: string): void {
     }
   } catch (error) {
     // A full disk, a reader who may not write: the next one asks the index again.
-    if (!isErrno(error, "EACCES", "EPERM", "EROFS", "ENOSPC", "EDQUOT", "ENOENT")) throw error;
+    if (!isErrno(error, ...NOT_FATAL)) throw error;
   }
 }
