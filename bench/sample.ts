@@ -12,7 +12,7 @@ export interface Contender {
   readonly name: string;
   /** The command line of the next sample; called outside the measured time. */
   readonly command: () => readonly string[];
-  /** Puts things back after a sample, outside the measured time. */
+  /** Puts things back after all samples, as collection by a timer does; outside the measured time. */
   readonly after?: () => void;
 }
 
@@ -68,11 +68,11 @@ export function interleave(
   for (let round = -1; round < rounds; round++) {
     for (const contender of contenders) {
       const one = sample(contender.command(), idleMilliseconds);
-      contender.after?.();
       // Round -1 warms caches and does not count.
       if (round >= 0) samples.get(contender.name)?.push(one);
     }
   }
+  for (const contender of contenders) contender.after?.();
   return samples;
 }
 

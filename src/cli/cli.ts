@@ -3,7 +3,7 @@
 // it, and print what went wrong. Nothing here ends the process.
 import { parseGoBool } from "../lib/go-bool.ts";
 import { type Command, type CommandTable, type Invocation, leafName } from "./command.ts";
-import { knownCommands } from "./command-table.ts";
+import { knownCommands, startRuntime } from "./command-table.ts";
 import { type Context, type Globals, type Host, makeContext } from "./context.ts";
 import { EXIT_FAILURE } from "./exit-status.ts";
 import { type Found, findCommand } from "./find-command.ts";
@@ -133,12 +133,10 @@ async function parseCommand(
   const imageFlags = active(command.images?.flags ?? {}, host.env);
   const context: Omit<SetContext, "given"> = {
     cwd: host.cwd,
-    parsers: needsParsers(flags, imageFlags)
-      ? (await import("./start-runtime.ts")).flagParsers
-      : undefined,
+    parsers: needsParsers(flags, imageFlags) ? (await startRuntime()).flagParsers : undefined,
   };
   if (command.images !== undefined) {
-    const { parseImageArguments } = await import("./start-runtime.ts");
+    const { parseImageArguments } = await startRuntime();
     const { appArguments } = command.images;
     return {
       ...parseImageArguments(words, { flags, imageFlags, appArguments }, context),

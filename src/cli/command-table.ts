@@ -2,6 +2,7 @@
 // Every command of rkt, as data. Parsing, help, completion, man pages and the option tables in the
 // documentation read this table; a command's code is loaded when it is chosen (rkt-cli Appendix A).
 import { parseGoBool } from "../lib/go-bool.ts";
+import { once } from "../lib/once.ts";
 import { type Command, type CommandTable, command } from "./command.ts";
 import { run as help } from "./commands/help.ts";
 import { run as version } from "./commands/version.ts";
@@ -10,7 +11,8 @@ import { own } from "./flags.ts";
 
 /** The commands that do work, in two pieces instead of forty (see there). */
 const runtime = () => import("./runtime.ts");
-const startRuntime = () => import("./start-runtime.ts");
+/** Also for the parser of image arguments; asked for several times in a start, and the loader is slow to answer. */
+export const startRuntime = once(() => import("./start-runtime.ts"));
 
 const EXPERIMENT_APP = "RKT_EXPERIMENT_APP";
 const EXPERIMENT_ATTACH = "RKT_EXPERIMENT_ATTACH";

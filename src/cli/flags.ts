@@ -187,17 +187,33 @@ export function many<T>(
   parse: (text: string, parsers: typeof FlagValuesModule, previous: readonly T[]) => T,
   extras: Extras = {},
 ): FlagSpec<readonly T[]> {
-  return parsed<readonly T[]>(
+  return {
+    type: "value",
     usage,
-    [],
-    (previous, value, { parsers }) => [...previous, parse(value, needed(parsers), previous)],
-    { lazy: true, ...extras },
-  );
+    initial: [],
+    shown: "",
+    metavar: "VALUE",
+    lazy: true,
+    set: (previous, value, { parsers }) => [...previous, parse(value, needed(parsers), previous)],
+    ...extras,
+  };
 }
 
 /** A repeatable flag of plain texts. */
 export function texts(usage: string, extras: Extras = {}): FlagSpec<readonly string[]> {
-  return parsed<readonly string[]>(usage, [], (previous, value) => [...previous, value], extras);
+  return {
+    type: "value",
+    usage,
+    initial: [],
+    shown: "",
+    metavar: "VALUE",
+    set: addText,
+    ...extras,
+  };
+}
+
+function addText(previous: readonly string[], value: string): readonly string[] {
+  return [...previous, value];
 }
 
 /** The lazily loaded parsers; to be absent here is a bug in the command table. */

@@ -20,113 +20,83 @@ export interface Plan {
 }
 
 const HEADER = 16;
-const encoder = new TextEncoder();
-
-class Writer {
-  #bytes = new Uint8Array(8192);
-  #view = new DataView(this.#bytes.buffer);
-  length = 0;
-
-  #room(n: number): void {
-    if (this.length + n <= this.#bytes.length) return;
-    const larger = new Uint8Array(Math.max(this.#bytes.length * 2, this.length + n));
-    larger.set(this.#bytes.subarray(0, this.length));
-    this.#bytes = larger;
-    this.#view = new DataView(larger.buffer);
-  }
-
-  u32(value: number): void {
-    this.#room(4);
-    this.#view.setUint32(this.length, value, true);
-    this.length += 4;
-  }
-
-  u64(value: bigint): void {
-    this.#room(8);
-    this.#view.setBigUint64(this.length, value, true);
-    this.length += 8;
-  }
-
-  string(text: string): void {
-    if (text.includes("\0")) {
-      throw new Stage1Error(
-        "PLAN_INVALID",
-        `cannot encode ${quote(text)}: the kernel takes no string with a NUL byte`,
-      );
-    }
-    // At most three bytes of UTF-8 for one UTF-16 unit.
-    this.#room(5 + text.length * 3);
-    const { written } = encoder.encodeInto(text, this.#bytes.subarray(this.length + 4));
-    this.#view.setUint32(this.length, written, true);
-    this.length += 4 + written;
-    this.#bytes[this.length++] = 0;
-    if (this.length > PLAN_MAX_BYTES) {
-      throw new Stage1Error(
-        "PLAN_TOO_LARGE",
-        `cannot encode the pod's plan: it needs more than ${PLAN_MAX_BYTES} bytes`,
-        { remedy: "shorten arguments and environment, or run fewer apps in one pod" },
-      );
-    }
-  }
-
-  patch(at: number, value: number): void {
-    this.#view.setUint32(at, value, true);
-  }
-
-  bytes(): Uint8Array {
-    return this.#bytes.subarray(0, this.length);
-  }
-}
-
-function writeField(out: Writer, type: FieldType, value: unknown): void {
-  switch (type) {
-    case "u32":
-      out.u32(value as number);
-      return;
-    case "u64":
-      out.u64(value as bigint);
-      return;
-    case "string":
-      out.string(value as string);
-      return;
-    case "strings": {
-      const list = value as readonly string[];
-      out.u32(list.length);
-      for (const text of list) out.string(text);
-      return;
-    }
-    case "numbers": {
-      const list = value as readonly number[];
-      out.u32(list.length);
-      for (const n of list) out.u32(n);
-      return;
-    }
-  }
-}
-
-/** The bytes that stage1 reads. Throws PLAN_TOO_LARGE, or PLAN_INVALID on a NUL byte. */
+/**
+ * The bytes that stage1 reads. Throws PLAN_TOO_LARGE, or PLAN_INVALID on a NUL byte. One flat loop: functions
+ * for the parts would be called a thousand times, and compiling them costs a start more than all of this.
+ */
 export function encodePlan(plan: Plan): Uint8Array {
-  const out = new Writer();
-  for (const c of PLAN_MAGIC.match(/.{4}/gs) ?? []) {
-    out.u32([...c].reduce((sum, ch, i) => sum + ch.charCodeAt(0) * 2 ** (8 * i), 0));
-  }
-  out.u32(0);
-  out.u32(plan.ops.length);
+  let bytes = Buffer.allocUnsafe(16 * 1024);
+  let at = bytes.write(PLAN_MAGIC, 0, "latin1");
+  const room = (n: number): void => {
+    if (at + n <= bytes.length) return;
+    const larger = Buffer.allocUnsafe(Math.max(bytes.length * 2, at + n));
+    bytes.copy(larger, 0, 0, at);
+    bytes = larger;
+  };
+  at += 4;
+  at = bytes.writeUInt32LE(plan.ops.length, at);
   for (const op of plan.ops) {
     const declaration: { code: number; fields: Readonly<Record<string, FieldType>> } =
       OPCODES[op.kind];
-    out.u32(declaration.code);
-    const lengthAt = out.length;
-    out.u32(0);
-    const start = out.length;
     const values = op as unknown as Readonly<Record<string, unknown>>;
+    if (at + 8 > bytes.length) room(8);
+    bytes.writeUInt32LE(declaration.code, at);
+    const start = at + 8;
+    at = start;
     for (const field in declaration.fields) {
-      writeField(out, declaration.fields[field] as FieldType, values[field]);
+      const type = declaration.fields[field];
+      const value = values[field];
+      if (at + 8 > bytes.length) room(8);
+      if (type === "u32") {
+        at = bytes.writeUInt32LE(value as number, at);
+        continue;
+      }
+      if (type === "u64") {
+        at = bytes.writeBigUInt64LE(value as bigint, at);
+        continue;
+      }
+      let list: readonly (string | number)[];
+      if (type === "string") list = [value as string];
+      else {
+        list = value as readonly (string | number)[];
+        at = bytes.writeUInt32LE(list.length, at);
+      }
+      for (const item of list) {
+        if (typeof item === "number") {
+          if (at + 4 > bytes.length) room(4);
+          at = bytes.writeUInt32LE(item, at);
+          continue;
+        }
+        if (item.includes("\0")) throw nulByte(item);
+        // At most three bytes of UTF-8 for one UTF-16 unit; its length before it, a NUL behind it.
+        const most = 5 + item.length * 3;
+        if (at + most > bytes.length) room(most);
+        const length = bytes.write(item, at + 4, "utf8");
+        bytes.writeUInt32LE(length, at);
+        at += 4 + length;
+        bytes[at++] = 0;
+        if (at > PLAN_MAX_BYTES) throw tooLarge();
+      }
     }
-    out.patch(lengthAt, out.length - start);
+    bytes.writeUInt32LE(at - start, start - 4);
   }
-  out.patch(8, out.length);
-  return out.bytes();
+  bytes.writeUInt32LE(at, PLAN_MAGIC.length);
+  return bytes.subarray(0, at);
+}
+
+function nulByte(text: string): Stage1Error {
+  return new Stage1Error(
+    "PLAN_INVALID",
+    `cannot encode ${quote(text)}: the kernel takes no string with a NUL byte`,
+  );
+}
+
+function tooLarge(): Stage1Error {
+  return new Stage1Error(
+    "PLAN_TOO_LARGE",
+    `cannot encode the pod's plan: it needs more than ${PLAN_MAX_BYTES} bytes`,
+    { remedy: "shorten arguments and environment, or run fewer apps in one pod" },
+  );
 }
 
 class Reader {
