@@ -97,7 +97,8 @@ const NEEDS_SPACE =
  * Failures that nobody need notice: ftruncate(2) to the size that a new file has anyway (the runtime's own
  * writeFile), what SQLite does for the sake of order, and the cache of names.
  */
-const SURVIVED = /^ftruncate |^(fchmod|fchown) .*-journal$|^fsync \/data\/LAYOUT$|\/cas\/db\/names\.json$/;
+const SURVIVED =
+  /^ftruncate |^(fchmod|fchown) .*-journal$|^fsync \/data\/LAYOUT$|\/cas\/db\/names\.json$/;
 /** A death before one of these leaves what a death before the next call that is not one of these leaves. */
 const KEEPS_STATE = /^(fchmod|fchown|fchownat|lchown|utimensat|flock)$/;
 const NEVER_FAILS = /^(clone3|execve|flock|unshare|setns)$/;
