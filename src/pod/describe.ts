@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One pod as `rkt list` and `rkt status` show it (rkt-cli §5.4–5.5): the JSON object, from which the
 // tables take their columns too. Empty fields are left out, as in rkt.
-import { readFileSync, statSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { PodManifest, RuntimeApp } from "../appc/index.ts";
 import { isErrno } from "../lib/errors.ts";
@@ -153,8 +153,11 @@ function statusTime(ref: PodRef, app: string, status: number | undefined): Date 
 
 /** net-info.json: what the networks gave the pod; absent without networks of its own. */
 function readNetworks(ref: PodRef): readonly NetworkDescription[] {
+  const path = join(ref.path, "net-info.json");
+  // Asked first: an exception costs more than the rest of what a list reads of a pod.
+  if (!existsSync(path)) return [];
   try {
-    const value: unknown = JSON.parse(readFileSync(join(ref.path, "net-info.json"), "utf8"));
+    const value: unknown = JSON.parse(readFileSync(path, "utf8"));
     return Array.isArray(value) ? (value as NetworkDescription[]) : [];
   } catch (error) {
     if (isErrno(error, "ENOENT")) return [];

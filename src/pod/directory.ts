@@ -160,7 +160,8 @@ function move(pod: LockedPod, parent: string): LockedPod {
 
 /**
  * Moves a pod that nobody works on towards its end: exited → exited-garbage, aborted and expired
- * prepares → garbage. False when somebody else moved or locked it first.
+ * prepares → garbage. Undefined when somebody else moved or locked it first. Not followed by an fsync: who
+ * marks pods that are to stay marked calls `syncGarbage` after the last one.
  */
 export function markGarbage(dataDir: string, pod: PodRef): PodRef | undefined {
   const to: PodDirectory = pod.directory === "run" ? "exited-garbage" : "garbage";
@@ -171,13 +172,20 @@ export function markGarbage(dataDir: string, pod: PodRef): PodRef | undefined {
     const parent = podsDirectory(dataDir, to);
     const path = join(parent, pod.uuid);
     renameSync(pod.path, path);
-    fsyncDir(parent);
     return { uuid: pod.uuid, directory: to, path, state: podState(to, false) };
   } catch (error) {
     if (isErrno(error, "ENOENT")) return undefined;
     throw error;
   } finally {
     lock?.[Symbol.dispose]();
+  }
+}
+
+/** Puts what was marked on disk: the time for which a pod was kept survives a power cut. */
+export function syncGarbage(dataDir: string): void {
+  for (const directory of ["exited-garbage", "garbage"] as const) {
+    const path = podsDirectory(dataDir, directory);
+    if (existsSync(path)) fsyncDir(path);
   }
 }
 

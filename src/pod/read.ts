@@ -75,7 +75,8 @@ export interface PodTimes {
 }
 
 export function readPodTimes(pod: PodRef): PodTimes {
-  const mtime = (name: string) => absent(() => statSync(join(pod.path, name)).mtime);
+  const mtime = (name: string) =>
+    absent(() => statSync(join(pod.path, name), { throwIfNoEntry: false }))?.mtime;
   const prepared = hasManifest(pod.state);
   const inGarbage = pod.directory === "exited-garbage" || pod.directory === "garbage";
   return {

@@ -5,7 +5,7 @@ import { statSync } from "node:fs";
 import { formatDuration } from "../lib/duration.ts";
 import { isErrno } from "../lib/errors.ts";
 import type { Reporter } from "../lib/reporter.ts";
-import { findPod, listPods, markGarbage, type PodRef } from "../pod/directory.ts";
+import { findPod, listPods, markGarbage, type PodRef, syncGarbage } from "../pod/directory.ts";
 import type { PodState } from "../pod/state.ts";
 import { deletePod } from "./delete-pod.ts";
 import { Stage0Error } from "./errors.ts";
@@ -26,16 +26,21 @@ export interface GcOptions {
 /** Returns the pods that could not be deleted, with the reason. */
 export function collectPods(options: GcOptions): readonly { pod: PodRef; error: unknown }[] {
   const { dataDir, report } = options;
+  let marked = false;
+  const mark = (pod: PodRef): void => {
+    marked = markGarbage(dataDir, pod) !== undefined || marked;
+  };
   for (const pod of listPods(dataDir, ["run"])) {
     if (pod.state !== "exited") continue;
     report.line("", `moving pod "${pod.uuid}" to garbage`);
-    markGarbage(dataDir, pod);
+    mark(pod);
   }
   for (const pod of listPods(dataDir, ["prepare"])) {
     if (pod.state !== "aborted prepare") continue;
     report.line("", `moving failed prepare "${pod.uuid}" to garbage`);
-    markGarbage(dataDir, pod);
+    mark(pod);
   }
+  if (marked) syncGarbage(dataDir);
   removeEmbryos(options);
   removeDeadExports(dataDir);
   if (options.markOnly) return [];

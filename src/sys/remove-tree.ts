@@ -3,7 +3,6 @@
 // in the depth (hours for what a shell loop makes in a second); this goes by descriptor, one level at a time,
 // follows no link and keeps two descriptors open, however deep it is.
 import { closeSync, fstatSync, readdirSync } from "node:fs";
-import { isErrno } from "../lib/errors.ts";
 import {
   AT_FDCWD,
   AT_REMOVEDIR,
@@ -12,7 +11,12 @@ import {
   O_NOFOLLOW,
   O_RDONLY,
 } from "./constants.ts";
-import { check, libc, libcFiles, ptr } from "./libc.ts";
+import { check, errno, libc, libcFiles, ptr } from "./libc.ts";
+
+const ENOENT = 2;
+const EEXIST = 17;
+const EISDIR = 21;
+const ENOTEMPTY = 39;
 
 interface Level {
   readonly dev: bigint;
@@ -74,20 +78,21 @@ function enter(fd: number, path: string): Level {
 
 /** False for a directory that is not empty. */
 function removeEntry(dirFd: number, name: Uint8Array, path: string): boolean {
-  try {
-    check(libcFiles().unlinkat(dirFd, ptr(name), 0), "unlink", path);
-    return true;
-  } catch (error) {
-    if (isErrno(error, "ENOENT")) return true;
-    if (!isErrno(error, "EISDIR")) throw error;
+  // By errno and without exceptions, which cost ten times what the calls do: half of a pod is directories.
+  const { unlinkat } = libcFiles();
+  if (unlinkat(dirFd, ptr(name), 0) === 0) return true;
+  switch (errno()) {
+    case ENOENT:
+      return true;
+    case EISDIR:
+      break;
+    default:
+      check(-1, "unlink", path);
   }
-  try {
-    check(libcFiles().unlinkat(dirFd, ptr(name), AT_REMOVEDIR), "rmdir", path);
-    return true;
-  } catch (error) {
-    if (isErrno(error, "ENOTEMPTY", "EEXIST")) return false;
-    throw error;
-  }
+  if (unlinkat(dirFd, ptr(name), AT_REMOVEDIR) === 0) return true;
+  const reason = errno();
+  if (reason !== ENOTEMPTY && reason !== EEXIST) check(-1, "rmdir", path);
+  return false;
 }
 
 function openDirectory(dirFd: number, name: Uint8Array, path: string): number {
