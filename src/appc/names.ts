@@ -5,30 +5,28 @@
 import { ManifestError } from "./errors.ts";
 import type { ACIdentifier, ACName } from "./types.ts";
 
-function check(
-  text: string,
-  kind: "ACIdentifier" | "ACName",
-  invalid: RegExp,
-  extra: string,
-): void {
-  const fail = (rule: string): never => {
-    throw new ManifestError("NAME_INVALID", `${kind} ${rule}`);
-  };
-  if (text === "") fail("cannot be empty");
-  if (invalid.test(text))
-    fail(`must contain only lower case alphanumeric characters plus "${extra}"`);
-  if (extra.includes(text.charAt(0)) || extra.includes(text.charAt(text.length - 1))) {
-    fail("must start and end with only lower case alphanumeric characters");
-  }
+// Made once: these are looked at six times for each pod that is listed.
+const IDENTIFIER = /^[a-z0-9](?:[a-z0-9\-._~/]*[a-z0-9])?$/;
+const NAME = /^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$/;
+
+/** The rule that `text` breaks, `extra` being what may stand between letters and digits. */
+function broken(kind: "ACIdentifier" | "ACName", text: string, extra: string): ManifestError {
+  const fail = (rule: string) => new ManifestError("NAME_INVALID", `${kind} ${rule}`);
+  if (text === "") return fail("cannot be empty");
+  const edges = [text.charAt(0), text.charAt(text.length - 1)];
+  const clean = [...text].every((c) => /[a-z0-9]/.test(c) || extra.includes(c));
+  return clean && edges.some((edge) => extra.includes(edge))
+    ? fail("must start and end with only lower case alphanumeric characters")
+    : fail(`must contain only lower case alphanumeric characters plus "${extra}"`);
 }
 
 export function parseACIdentifier(text: string): ACIdentifier {
-  check(text, "ACIdentifier", /[^a-z0-9\-._~/]/, "-._~/");
+  if (!IDENTIFIER.test(text)) throw broken("ACIdentifier", text, "-._~/");
   return text as ACIdentifier;
 }
 
 export function parseACName(text: string): ACName {
-  check(text, "ACName", /[^a-z0-9-]/, "-");
+  if (!NAME.test(text)) throw broken("ACName", text, "-");
   return text as ACName;
 }
 

@@ -48,6 +48,7 @@ function padding(cell: string, width: number | undefined): string {
 
 /** Go counts characters, not columns of the terminal. */
 function displayWidth(cell: string): number {
+  if (!/[\ud800-\udfff]/.test(cell)) return cell.length;
   let count = 0;
   for (const _ of cell) count++;
   return count;
@@ -57,7 +58,13 @@ function displayWidth(cell: string): number {
 export function formatTable(rows: readonly (readonly string[])[]): string {
   if (rows.length === 0) return "";
   const text = rows
-    .map((row) => row.map((cell) => cell.replace(/[\t\n\r\v\f]/g, " ")).join("\t"))
+    .map((row) => {
+      const cells = row.join("\t");
+      // Most rows have nothing to replace, and then joining them is all.
+      return !/[\n\r\v\f]/.test(cells) && cells.split("\t").length === row.length
+        ? cells
+        : row.map((cell) => cell.replace(/[\t\n\r\v\f]/g, " ")).join("\t");
+    })
     .join("\n");
   return `${alignTabs(text)}\n`;
 }
