@@ -2,7 +2,8 @@
 #   make             dist/rkt, one executable          make test   installs what is missing, runs everything
 #   make quickstart  a signed image runs, step by step  make ok     lint, types, dead code, unit tests
 #   make bench       speed and size beside the peers    make install PREFIX=/usr/local DESTDIR=
-#   make deps        what building and testing need     make check-reproducible, make clean, make uninstall
+#   make deps        what building and testing need     make test-vm  under systemd and cgroup v2, in qemu
+#   make check-reproducible, make clean, make uninstall
 
 VERSION := $(shell sed -n 's/^  "version": "\(.*\)",/\1/p' package.json)
 # A source archive has no git: say `make COMMIT=...` there.
@@ -13,7 +14,7 @@ BUN := node_modules/.bin/bun
 SOURCES := $(shell find src -name '*.ts' ! -name '*.test.ts') package.json tsconfig.json
 
 .DELETE_ON_ERROR:
-.PHONY: all deps quickstart test ok lint types unused unit bench stage1 man docs install uninstall \
+.PHONY: all deps quickstart test test-vm ok lint types unused unit bench stage1 man docs install uninstall \
 	check-reproducible clean
 
 all: dist/rkt dist/lib/appc.js
@@ -58,6 +59,12 @@ test: deps
 	@$(MAKE) --no-print-directory all
 	@$(MAKE) -s -C stage1 payload
 	@$(BUN) scripts/test.ts $(ONLY)
+
+# Not part of `make test`: a virtual machine without KVM takes minutes.
+test-vm: deps
+	@scripts/install-deps tests/vm/debian-packages.txt --debian-only
+	@$(MAKE) --no-print-directory dist/rkt
+	@$(BUN) tests/vm/main.ts
 
 ok: lint types unused unit
 

@@ -107,12 +107,22 @@ static void descriptor_path(char *buffer, size_t size, const char *prefix, int f
   text_number(&t, (uint64_t)fd);
 }
 
-/* One directory of an overlay. Linux 6.13 takes the descriptor, earlier ones its path; `lowerdir+` is of 6.5. */
-static int set_layer(int context, const char *key, int fd) {
-  if (syscall(SYS_fsconfig, context, FSCONFIG_SET_FD, key, NULL, fd) == 0) return 0;
+/* One directory of an overlay: Linux 6.13 takes the descriptor, earlier ones its path. */
+static int set_layer_path(int context, const char *key, int fd) {
   char path[64];
   descriptor_path(path, sizeof path, "", fd);
   return (int)syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, key, path, 0);
+}
+
+static int set_layer(int context, const char *key, int fd) {
+  if (syscall(SYS_fsconfig, context, FSCONFIG_SET_FD, key, NULL, fd) == 0) return 0;
+  return set_layer_path(context, key, fd);
+}
+
+/* Before Linux 6.5 the kernel collects an overlay's options unread, and a wrong one fails at the end only. */
+static bool reads_options_late(void) {
+  CLOSING int context = (int)syscall(SYS_fsopen, "overlay", FSOPEN_CLOEXEC);
+  return context >= 0 && syscall(SYS_fsconfig, context, FSCONFIG_SET_FLAG, "rkt", NULL, 0) == 0;
 }
 
 /* The last component is the image's `rootfs`: never a link. */
@@ -143,10 +153,9 @@ static int set_lowers(int context, const struct field *lowers, struct report *r)
     const char *path = plan_string(&at);
     CLOSING int fd = open_layer(path);
     if (fd < 0) return fail(r, errno, "open layer", path);
-    if (set_layer(context, "lowerdir+", fd) < 0) {
-      if (i == 0 && errno == EINVAL) return set_lowers_as_string(context, lowers, r);
-      return fail_mount(r, context, "overlay", "/");
-    }
+    if (syscall(SYS_fsconfig, context, FSCONFIG_SET_FD, "lowerdir+", NULL, fd) == 0) continue;
+    if (i == 0 && reads_options_late()) return set_lowers_as_string(context, lowers, r);
+    if (set_layer_path(context, "lowerdir+", fd) < 0) return fail_mount(r, context, "overlay", "/");
   }
   return 0;
 }
