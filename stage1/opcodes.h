@@ -5,7 +5,7 @@
 
 #define PLAN_MAGIC "RKTPLAN\001"
 #define PLAN_MAX_BYTES 16777216u
-#define OP_LIMIT 33
+#define OP_LIMIT 47
 #define OP_FIELDS 6
 
 enum opcode {
@@ -41,6 +41,9 @@ enum opcode {
   OP_IDS = 30,
   OP_EXECUTE = 31,
   OP_ENTER = 32,
+  OP_VOLUME = 44,
+  OP_COPY_VOLUME = 45,
+  OP_ATTACH = 46,
 };
 
 /* Positions of the fields in `struct op`. */
@@ -105,6 +108,17 @@ enum opcode {
 #define ENTER_APP_PID 1
 #define ENTER_CGROUP 2
 #define ENTER_FLAGS 3
+#define VOLUME_NAME 0
+#define VOLUME_SOURCE 1
+#define VOLUME_FLAGS 2
+#define VOLUME_MAJOR 3
+#define VOLUME_MINOR 4
+#define COPY_VOLUME_ATTRIBUTES 0
+#define COPY_VOLUME_FLAGS 1
+#define ATTACH_NAME 0
+#define ATTACH_SLOT 1
+#define ATTACH_TARGET 2
+#define ATTACH_FLAGS 3
 
 #define OPTION_IS_NEW_NETWORK 1u
 #define OPTION_IS_INTERACTIVE 2u
@@ -117,6 +131,9 @@ enum opcode {
 #define BIND_IS_IF_TARGET_MISSING 4u
 #define BIND_IS_OPTIONAL_SOURCE 8u
 #define BIND_IS_REPLACE_DANGLING 16u
+#define VOLUME_IS_DEVICE 1u
+#define COPY_VOLUME_IS_RECURSIVE 1u
+#define ATTACH_IS_ON_PROC 1u
 #define DIRECTORY_IS_ENFORCE 1u
 #define ENTER_IS_TERMINAL 1u
 
@@ -154,6 +171,9 @@ static const char *const op_schema[OP_LIMIT] = {
     [OP_IDS] = "uun",
     [OP_EXECUTE] = "sv",
     [OP_ENTER] = "uusu",
+    [OP_VOLUME] = "ssuuu",
+    [OP_COPY_VOLUME] = "uu",
+    [OP_ATTACH] = "susu",
 };
 
 #endif

@@ -123,6 +123,8 @@ static bool fits_scope(uint32_t code, enum scope scope) {
     case OP_OPTIONS:
     case OP_DIRECTORY:
     case OP_CGROUP:
+    case OP_VOLUME:
+    case OP_COPY_VOLUME:
     case OP_POD:
     case OP_ENTER:
       return scope == SUPERVISOR;

@@ -263,6 +263,7 @@ static _Noreturn void app_main(struct pod *pod, uint32_t index, struct cursor cu
   /* Not even for the moment of its set-up may a process of the pod look into this one (ptrace(2), proc(5)). */
   prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   umask(0);
+  a.tree.volumes = pod->volumes;
   close_fd(pod->gate[1]);
   if (process_leave_keyring(&r) < 0) die(ends.channel, index, &r, 0);
   while (plan_next(&cursor, &op)) {
@@ -418,6 +419,7 @@ _Noreturn void pod_main(struct pod *pod) {
   }
   while (plan_next(&cursor, &op))
     if (pod_apply(pod, &op, &cursor, &started, &r) < 0) die(pod->control, 0, &r, op.index);
+  volumes_close(pod->volumes);
   if (give_up_power(&r) < 0) die(pod->control, 0, &r, 0);
   open_gate(pod);
   serve(pod);

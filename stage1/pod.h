@@ -5,6 +5,7 @@
 
 #include "plan.h"
 #include "report.h"
+#include "volume.h"
 
 /* One app's descriptors on the pod's side; the supervisor made them before the clone. */
 struct app_ends {
@@ -20,6 +21,7 @@ struct pod {
   int control;
   int gate[2]; /* pipe: a byte for each app, once PID 1 has given up its power */
   struct app_ends *apps;
+  struct volumes *volumes;
   size_t count;
 };
 

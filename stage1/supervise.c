@@ -24,6 +24,7 @@
 #include "report.h"
 #include "terminal.h"
 #include "util.h"
+#include "volume.h"
 
 #define KILL_PATIENCE_MS 2000 /* from "kill all" to killing PID 1 itself */
 #define IDLE_MS 1000          /* then buffers are given back */
@@ -48,6 +49,7 @@ struct supervisor {
   struct supervised *apps;
   struct app_ends *ends;
   struct pollfd *fds;
+  struct volumes volumes;
   struct sink sinks[2];
   struct terminal terminal;
   int status;       /* of the pod, once something failed */
@@ -149,14 +151,40 @@ static int prepare_app(struct supervisor *s, size_t i, const char *name, struct 
   return 0;
 }
 
+static int make_room_for_volumes(struct volumes *v, struct cursor cursor, struct report *r) {
+  struct op op;
+  while (plan_find(&cursor, OP_COPY_VOLUME, &op)) v->maximum++;
+  if (v->maximum == 0) return 0;
+  v->copies = zeroed(v->maximum * sizeof *v->copies);
+  return v->copies == NULL ? fail(r, ENOMEM, "set up the supervisor", NULL) : 0;
+}
+
+static int prepare_apply(struct supervisor *s, const struct op *op, struct cursor cursor, struct report *r) {
+  switch (op->code) {
+    case OP_OPTIONS:
+      s->options = *op;
+      return 0;
+    case OP_CGROUP:
+      s->cgroup = op->f[CGROUP_PATH].s;
+      return 0;
+    case OP_DIRECTORY:
+      return make_directory(op, r);
+    case OP_VOLUME:
+      if (s->volumes.copies == NULL && make_room_for_volumes(&s->volumes, cursor, r) < 0) return -1;
+      return volume_open(&s->volumes, op, r);
+    case OP_COPY_VOLUME:
+      return volume_copy(&s->volumes, op, r);
+    default:
+      return 0;
+  }
+}
+
 static int prepare(struct supervisor *s, const struct plan *plan, struct cursor *pod_start, struct report *r) {
   struct cursor cursor = plan_start(plan);
   struct op op;
   umask(0);
   while (plan_next(&cursor, &op) && op.code != OP_POD) {
-    if (op.code == OP_OPTIONS) s->options = op;
-    if (op.code == OP_CGROUP) s->cgroup = op.f[CGROUP_PATH].s;
-    if (op.code == OP_DIRECTORY && make_directory(&op, r) < 0) {
+    if (prepare_apply(s, &op, cursor, r) < 0) {
       r->op = op.index;
       return -1;
     }
@@ -214,7 +242,7 @@ static void close_their_ends(struct supervisor *s) {
 }
 
 static int clone_pod(struct supervisor *s, const struct plan *plan, struct cursor start, struct report *r) {
-  struct pod pod = {.plan = plan, .start = start, .apps = s->ends, .count = s->count};
+  struct pod pod = {.plan = plan, .start = start, .apps = s->ends, .volumes = &s->volumes, .count = s->count};
   pod.flags = (uint32_t)s->options.f[OPTIONS_FLAGS].n;
   uint64_t flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS;
   if ((pod.flags & OPTION_IS_NEW_NETWORK) != 0) flags |= CLONE_NEWNET;
@@ -236,6 +264,7 @@ static int clone_pod(struct supervisor *s, const struct plan *plan, struct curso
   }
   close_fd(pod.control);
   close_their_ends(s);
+  volumes_close(&s->volumes);
   int err = write_number(AT_FDCWD, "pid", (uint64_t)s->pod);
   if (err != 0) return fail(r, err, "write", "pid");
   return 0;
@@ -515,7 +544,7 @@ int supervise(const struct plan *plan, int lock) {
   struct cursor start;
   s->lock = lock;
   s->command = "run";
-  s->terminal.master = -1;
+  s->terminal.master = s->volumes.source = -1;
   s->signals = take_signals();
   if (prepare(s, plan, &start, &r) < 0) {
     print_report(s->command, NULL, &r);

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/mount.h>
 #include <linux/openat2.h>
 #include <string.h>
@@ -12,12 +13,12 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "util.h"
 
 #define EMPTY_PATH 0x1000 /* AT_EMPTY_PATH */
-#define SUBTREE 0x8000    /* AT_RECURSIVE */
 #define DETACH 2          /* MNT_DETACH */
 
 #define KERNEL_PATH (RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS)
@@ -32,9 +33,16 @@ static int move_mount(int mount, int target) {
                       MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
 }
 
-static int set_attributes(int mount, uint64_t attributes, unsigned flags) {
-  struct mount_attr attr = {.attr_set = attributes};
-  return attributes == 0 ? 0 : (int)syscall(SYS_mount_setattr, mount, "", EMPTY_PATH | flags, &attr, sizeof attr);
+int tree_copy_mount(int fd, unsigned recursive) { return open_tree(fd, "", EMPTY_PATH | OPEN_TREE_CLONE | recursive); }
+
+int tree_set_attributes(int mount, uint64_t attributes, uint64_t propagation, unsigned recursive) {
+  struct mount_attr attr = {.attr_set = attributes, .propagation = propagation};
+  if (attributes == 0 && propagation == 0) return 0;
+  return (int)syscall(SYS_mount_setattr, mount, "", EMPTY_PATH | recursive, &attr, sizeof attr);
+}
+
+static int set_attributes(int mount, uint64_t attributes, unsigned recursive) {
+  return tree_set_attributes(mount, attributes, 0, recursive);
 }
 
 static const char *mount_reason(int err) {
@@ -198,7 +206,7 @@ static int bind_root(struct tree *t, const struct op *op, struct report *r) {
   const char *path = op->f[BIND_ROOT_SOURCE_PATH].s;
   CLOSING int at = open_layer(path);
   if (at < 0) return fail(r, errno, "open root", path);
-  int mount = open_tree(at, "", EMPTY_PATH | OPEN_TREE_CLONE | SUBTREE);
+  int mount = tree_copy_mount(at, AT_SUBTREE);
   if (mount < 0 || set_attributes(mount, op->f[BIND_ROOT_ATTRIBUTES].n, 0) < 0 || move_mount(mount, at) < 0) {
     fail_mount(r, -1, "root", path);
     close_fd(mount);
@@ -225,48 +233,90 @@ static int open_parent(const struct tree *t, const char *path, const char **name
   return sys_openat2(t->root, n == 0 ? "/" : parent, O_PATH | O_DIRECTORY, 0, KERNEL_PATH);
 }
 
+#define PATH_SIZE 4096
+#define MAX_LINKS 40 /* as many as the kernel follows (path_resolution(7)) */
+
+/* PATH up to NAME, then what the link NAME in PARENT says, then REST: the way that the kernel would go, were the
+ * link's target there. */
+static int splice_link(int parent, char *path, char *name, const char *rest) {
+  char link[PATH_SIZE], joined[PATH_SIZE];
+  ssize_t n = readlinkat(parent, name, link, sizeof link - 1);
+  if (n <= 0) return -1;
+  link[n] = 0;
+  struct text t = TEXT(joined);
+  *name = 0;
+  if (link[0] != '/') text_add(&t, path);
+  text_add(&t, link);
+  if (rest != NULL) {
+    text_add(&t, "/");
+    text_add(&t, rest);
+  }
+  if (t.length + 1 == t.size) {
+    errno = ENAMETOOLONG;
+    return -1;
+  }
+  memcpy(path, joined, t.length + 1);
+  return 0;
+}
+
+static int make_entry(int parent, const char *name, bool directory, bool replace) {
+  int made = directory ? mkdirat(parent, name, 0755) : mknodat(parent, name, S_IFREG | 0644, 0);
+  if (made == 0 || errno != EEXIST || !replace) return made;
+  unlinkat(parent, name, 0);
+  return mknodat(parent, name, S_IFREG | 0644, 0);
+}
+
+/* Makes what is missing of PATH. 1: it leads over a link to something that is missing, and now says what the link
+ * says: once more. */
+static int make_missing(const struct tree *t, char *path, bool directory, bool replace_dangling) {
+  CLOSING int parent = sys_openat2(t->root, "/", O_PATH | O_DIRECTORY, 0, IMAGE_PATH);
+  for (char *at = path; parent >= 0;) {
+    while (*at == '/') at++;
+    if (*at == 0) return 0;
+    char *slash = strchr(at, '/');
+    const char *rest = slash == NULL ? NULL : slash + 1;
+    while (rest != NULL && *rest == '/') rest++;
+    if (slash != NULL) *slash = 0;
+    bool last = rest == NULL || *rest == 0;
+    int next = sys_openat2(t->root, path, O_PATH, 0, IMAGE_PATH);
+    if (next < 0 && errno == ENOENT) {
+      if (make_entry(parent, at, directory || !last, last && !directory && replace_dangling) < 0) {
+        if (errno != EEXIST) return -1;
+        return splice_link(parent, path, at, rest) < 0 ? -1 : 1;
+      }
+      next = sys_openat2(t->root, path, O_PATH, 0, IMAGE_PATH);
+    }
+    if (next < 0) return -1;
+    close_fd(parent);
+    parent = next;
+    if (slash == NULL) return 0;
+    *slash = '/';
+    at = slash;
+  }
+  return -1;
+}
+
 /* A target for a mount, made when missing with its parents (0755, root). Links of the image are followed, below
  * its root. `directory`: the kind that is made and wanted. Returns an O_PATH descriptor. */
 static int open_target(const struct tree *t, const char *path, bool directory, bool replace_dangling) {
   uint64_t kind = O_PATH | (directory ? O_DIRECTORY : 0u);
   int fd = sys_openat2(t->root, path, kind, 0, IMAGE_PATH);
   if (fd >= 0 || errno != ENOENT) return fd;
-  char prefix[4096];
-  if (strlen(path) >= sizeof prefix) {
+  char way[PATH_SIZE];
+  if (strlen(path) >= sizeof way) {
     errno = ENAMETOOLONG;
     return -1;
   }
-  strcpy(prefix, path);
-  CLOSING int parent = sys_openat2(t->root, "/", O_PATH | O_DIRECTORY, 0, IMAGE_PATH);
-  if (parent < 0) return -1;
-  for (char *at = prefix; at != NULL;) {
-    while (*at == '/') at++;
-    if (*at == 0) break;
-    char *slash = strchr(at, '/');
-    if (slash != NULL) *slash = 0;
-    const char *rest = slash;
-    if (rest != NULL) {
-      rest++;
-      while (*rest == '/') rest++;
+  strcpy(way, path);
+  int again = 1;
+  for (int links = 0; again == 1; links++) {
+    if (links > MAX_LINKS) {
+      errno = ELOOP;
+      return -1;
     }
-    bool last = rest == NULL || *rest == 0;
-    int next = sys_openat2(t->root, prefix, O_PATH, 0, IMAGE_PATH);
-    if (next < 0 && errno == ENOENT) {
-      int made = last && !directory ? mknodat(parent, at, S_IFREG | 0644, 0) : mkdirat(parent, at, 0755);
-      if (made < 0 && errno == EEXIST && last && !directory && replace_dangling) {
-        unlinkat(parent, at, 0);
-        made = mknodat(parent, at, S_IFREG | 0644, 0);
-      }
-      if (made < 0) return -1;
-      next = sys_openat2(t->root, prefix, O_PATH, 0, IMAGE_PATH);
-    }
-    if (next < 0) return -1;
-    close_fd(parent);
-    parent = next;
-    if (slash != NULL) *slash = '/';
-    at = slash;
+    again = make_missing(t, way, directory, replace_dangling);
   }
-  return sys_openat2(t->root, path, kind, 0, IMAGE_PATH);
+  return again < 0 ? -1 : sys_openat2(t->root, way, kind, 0, IMAGE_PATH);
 }
 
 /* A plan's directories are fixed ones such as /proc: a symbolic link of the image in their place stays, and the
@@ -316,10 +366,12 @@ static int make_node(struct tree *t, const struct op *op, struct report *r) {
     close_fd(mount);
     return -1;
   }
-  if (major == 1 && minor == 3 && t->null < 0)
+  if (major == 1 && minor == 3 && t->null < 0) {
     t->null = mount;
-  else
+    t->dev = fcntl(parent, F_DUPFD_CLOEXEC, 3);
+  } else {
     close_fd(mount);
+  }
   return 0;
 }
 
@@ -330,7 +382,7 @@ static int bind_terminal(const struct tree *t, unsigned number, struct report *r
   text_number(&text, number);
   CLOSING int source = sys_openat2(t->root, path, O_PATH, 0, KERNEL_PATH);
   CLOSING int target = open_target(t, "/dev/console", false, false);
-  CLOSING int mount = source < 0 ? -1 : open_tree(source, "", EMPTY_PATH | OPEN_TREE_CLONE);
+  CLOSING int mount = source < 0 ? -1 : tree_copy_mount(source, 0);
   if (target < 0 || mount < 0 || move_mount(mount, target) < 0) return fail(r, errno, "bind terminal at", "/dev/console");
   return 0;
 }
@@ -371,7 +423,7 @@ static int fail_bind(struct report *r, const char *source, const char *target) {
 static int make_bind(const struct tree *t, const struct op *op, struct report *r) {
   const char *source = op->f[BIND_SOURCE].s, *target = op->f[BIND_TARGET].s;
   uint64_t flags = op->f[BIND_FLAGS].n;
-  unsigned recursive = (flags & BIND_IS_RECURSIVE) != 0 ? SUBTREE : 0;
+  unsigned recursive = (flags & BIND_IS_RECURSIVE) != 0 ? AT_SUBTREE : 0;
   if ((flags & BIND_IS_IF_TARGET_MISSING) != 0) {
     CLOSING int present = sys_openat2(t->root, target, O_PATH, 0, IMAGE_PATH);
     if (present >= 0) return 0;
@@ -383,17 +435,58 @@ static int make_bind(const struct tree *t, const struct op *op, struct report *r
     return fail_why(r, errno, "open", source, NULL);
   }
   struct stat st;
-  CLOSING int mount = open_tree(from, "", EMPTY_PATH | OPEN_TREE_CLONE | recursive);
+  CLOSING int mount = tree_copy_mount(from, recursive);
   if (mount < 0 || fstat(mount, &st) < 0) return fail_bind(r, source, target);
   CLOSING int at = open_target(t, target, S_ISDIR(st.st_mode), (flags & BIND_IS_REPLACE_DANGLING) != 0);
   /* Not the mount: the file or directory to mount at found no room. */
   if (at < 0 && (errno == ENOSPC || errno == EDQUOT)) return fail(r, errno, "make mount point", target);
   if (at < 0) return fail_bind(r, source, target);
-  /* A device as a volume is meant to be opened. */
-  uint64_t attributes = op->f[BIND_ATTRIBUTES].n;
-  if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode)) attributes &= ~(uint64_t)MOUNT_ATTR_NODEV;
-  if (set_attributes(mount, attributes, recursive) < 0 || move_mount(mount, at) < 0)
+  if (set_attributes(mount, op->f[BIND_ATTRIBUTES].n, recursive) < 0 || move_mount(mount, at) < 0)
     return fail_bind(r, source, target);
+  return 0;
+}
+
+static int fail_attach(struct report *r, const struct op *op, const char *why) {
+  int err = errno;
+  char action[512];
+  struct text t = TEXT(action);
+  text_add(&t, "mount volume ");
+  text_quote(&t, op->f[ATTACH_NAME].s);
+  text_add(&t, " at");
+  return fail_why(r, err, action, op->f[ATTACH_TARGET].s, why);
+}
+
+/* Why nothing is mounted here, however the image's links led to it; NULL: it may be. */
+static const char *forbidden(const struct tree *t, int target, const struct op *op) {
+  struct stat root, st;
+  struct statfs fs;
+  if (fstat(t->root, &root) < 0 || fstat(target, &st) < 0 || fstatfs(target, &fs) < 0) return strerror(errno);
+  /* The app would stay in the root below it. */
+  if (st.st_dev == root.st_dev && st.st_ino == root.st_ino) return "it leads to the app's root";
+  /* What we and the app's own runtime write to the kernel must reach it (CVE-2019-16884, CVE-2025-52881). */
+  if (fs.f_type == PROC_SUPER_MAGIC && (op->f[ATTACH_FLAGS].n & ATTACH_IS_ON_PROC) == 0) return "it lies in /proc";
+  return NULL;
+}
+
+static int attach(const struct tree *t, const struct op *op, struct report *r) {
+  const char *target = op->f[ATTACH_TARGET].s;
+  CLOSING int mount = volume_take(t->volumes, op->f[ATTACH_SLOT].n);
+  struct stat st;
+  if (mount < 0 || fstat(mount, &st) < 0) {
+    errno = EINVAL;
+    return fail_attach(r, op, NULL);
+  }
+  CLOSING int at = open_target(t, target, S_ISDIR(st.st_mode), false);
+  if (at < 0 && (errno == ENOSPC || errno == EDQUOT || errno == EROFS)) return fail(r, errno, "make mount point", target);
+  if (at < 0) {
+    const char *why = errno == ENOTDIR ? "one is a directory and the other is not" : mount_reason(errno);
+    return fail_attach(r, op, why);
+  }
+  errno = EPERM;
+  const char *why = forbidden(t, at, op);
+  if (why != NULL) return fail_attach(r, op, why);
+  if (move_mount(mount, at) < 0)
+    return fail_attach(r, op, errno == ENOTDIR ? "one is a directory and the other is not" : mount_reason(errno));
   return 0;
 }
 
@@ -409,9 +502,8 @@ static int add_attributes(const struct tree *t, const struct op *op, struct repo
  * nothing can be made in a directory that is unlinked. */
 static int empty_directory(struct tree *t) {
   if (t->empty >= 0) return 0;
-  CLOSING int dev = sys_openat2(t->root, "/dev", O_PATH | O_DIRECTORY, 0, KERNEL_PATH);
-  if (dev < 0 || mkdirat(dev, ".masked", 0) < 0) return -1;
-  t->empty = openat(dev, ".masked", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (t->dev < 0 || mkdirat(t->dev, ".masked", 0) < 0) return -1;
+  t->empty = openat(t->dev, ".masked", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   return t->empty < 0 ? -1 : 0;
 }
 
@@ -422,7 +514,7 @@ static int mask(struct tree *t, const struct op *op, struct report *r) {
   struct stat st;
   if (fstat(at, &st) < 0) return fail(r, errno, "mask", path);
   if (S_ISDIR(st.st_mode) && empty_directory(t) < 0) return fail(r, errno, "mask", path);
-  CLOSING int mount = open_tree(S_ISDIR(st.st_mode) ? t->empty : t->null, "", EMPTY_PATH | OPEN_TREE_CLONE);
+  CLOSING int mount = tree_copy_mount(S_ISDIR(st.st_mode) ? t->empty : t->null, 0);
   if (mount < 0 ||
       set_attributes(mount, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, 0) < 0 ||
       move_mount(mount, at) < 0)
@@ -434,9 +526,9 @@ static int protect(const struct tree *t, const struct op *op, struct report *r) 
   const char *path = op->f[PROTECT_PATH].s;
   CLOSING int at = sys_openat2(t->root, path, O_PATH, 0, KERNEL_PATH);
   if (at < 0) return errno == ENOENT ? 0 : fail(r, errno, "protect", path);
-  CLOSING int mount = open_tree(at, "", EMPTY_PATH | OPEN_TREE_CLONE | SUBTREE);
+  CLOSING int mount = tree_copy_mount(at, AT_SUBTREE);
   if (mount < 0 ||
-      set_attributes(mount, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, SUBTREE) < 0 ||
+      set_attributes(mount, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, AT_SUBTREE) < 0 ||
       move_mount(mount, at) < 0)
     return fail(r, errno, "protect", path);
   return 0;
@@ -458,6 +550,8 @@ int tree_apply(struct tree *t, const struct op *op, int *master, struct report *
       return make_node(t, op, r);
     case OP_BIND:
       return make_bind(t, op, r);
+    case OP_ATTACH:
+      return attach(t, op, r);
     case OP_ATTRIBUTES:
       return add_attributes(t, op, r);
     case OP_MASK:
@@ -483,14 +577,12 @@ int pivot_into(int fd, const char *path, struct report *r) {
 }
 
 int tree_pivot(struct tree *t, struct report *r) {
-  if (t->empty >= 0) {
-    CLOSING int dev = sys_openat2(t->root, "/dev", O_PATH | O_DIRECTORY, 0, KERNEL_PATH);
-    if (dev < 0 || unlinkat(dev, ".masked", AT_REMOVEDIR) < 0) return fail(r, errno, "remove", "/dev/.masked");
-  }
+  if (t->empty >= 0 && unlinkat(t->dev, ".masked", AT_REMOVEDIR) < 0) return fail(r, errno, "remove", "/dev/.masked");
   if (pivot_into(t->root, "/", r) < 0) return -1;
   close_fd(t->root);
   close_fd(t->null);
   close_fd(t->empty);
-  t->root = t->null = t->empty = -1;
+  close_fd(t->dev);
+  t->root = t->null = t->empty = t->dev = -1;
   return 0;
 }

@@ -6,15 +6,20 @@
 
 #include "plan.h"
 #include "report.h"
+#include "volume.h"
+
+#define AT_SUBTREE 0x8000u /* AT_RECURSIVE, which libc lacks */
 
 struct tree {
   int root;   /* the mounted root */
   int null;   /* a mount of /dev/null, what masked files become */
   int empty;  /* an empty directory, what masked directories become */
   int slave;  /* the app's side of its terminal */
+  int dev;    /* the app's /dev, whatever covers it later */
+  struct volumes *volumes;
 };
 
-#define TREE_NONE ((struct tree){-1, -1, -1, -1})
+#define TREE_NONE ((struct tree){-1, -1, -1, -1, -1, NULL})
 
 /* One operation between `app` and `pivot`. `master` receives the terminal's other side. All return 0, or -1 with `r`
  * filled. */
@@ -23,6 +28,11 @@ int tree_apply(struct tree *t, const struct op *op, int *master, struct report *
 /* Becomes the root of the calling process's mount namespace; the host's mounts go. Closes t's descriptors except
  * the terminal. */
 int tree_pivot(struct tree *t, struct report *r);
+
+/* A mount of what `fd` is, nowhere yet; AT_SUBTREE: with the mounts below it. */
+int tree_copy_mount(int fd, unsigned recursive);
+/* MOUNT_ATTR_* are added; `propagation` is one of MS_SLAVE, MS_PRIVATE, or 0: as it is. */
+int tree_set_attributes(int mount, uint64_t attributes, uint64_t propagation, unsigned recursive);
 
 /* A new file system attached at `target`, below `base` (AT_FDCWD: a path of the host). */
 int mount_new(int base, const struct op *op, struct report *r);

@@ -5,6 +5,7 @@ export type Stage0ErrorCode =
   | "POD_STATE"
   | "APP_SELECTION"
   | "IMAGE_UNVERIFIED"
+  | "VOLUME_SOURCE"
   | "EXPORT"
   | "TIMEOUT";
 

@@ -26,6 +26,7 @@ import type { Plan } from "../stage1/plan/wire.ts";
 import { resolveIds } from "../stage1/resolve-user.ts";
 import { unenforcedIsolators } from "./isolators.ts";
 import type { PreparedApp } from "./prepare.ts";
+import { sourceDevices } from "./volume-sources.ts";
 
 export interface StartOptions {
   /** "run" or "run-prepared": the word in front of stage1's errors. */
@@ -56,6 +57,7 @@ interface PodToStart {
 
 /** Compiles the pod's plan. Writes into the pod directory, starts nothing. */
 export function planPod(pod: PodToStart, options: StartOptions, context: StartContext): Plan {
+  const devices = sourceDevices(pod.manifest, pod.apps);
   const hostname = options.hostname === "" ? `rkt-${pod.uuid}` : checkHostname(options.hostname);
   const files = writeConfigurationFiles(pod.path, hostname, options);
   for (const { name, app } of pod.apps) {
@@ -80,6 +82,7 @@ export function planPod(pod: PodToStart, options: StartOptions, context: StartCo
       insecure: options.insecure,
       logPrefix: options.logPrefix,
       files,
+      devices,
       cgroup: cgroup?.directory,
     }),
   );

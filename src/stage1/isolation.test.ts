@@ -129,7 +129,7 @@ podTest("a root that is a symbolic link is refused", async () => {
   });
 });
 
-podTest("a volume on /proc does not get the OOM score", async () => {
+podTest("a volume on /proc is refused: it would get the OOM score", async () => {
   using pod = new TestPod();
   const volume = join(pod.base, "proc");
   mkdirSync(join(volume, "self"), { recursive: true });
@@ -144,7 +144,7 @@ podTest("a volume on /proc does not get the OOM score", async () => {
     ],
     { volumes: [{ kind: "host", name: "p", source: volume }] },
   );
-  expect(result.stderr).toBe(`run: cannot set the OOM score to "7": a volume hides /proc\n`);
+  expect(result.stderr).toBe(`run: cannot mount volume "p" at "/proc": it lies in /proc\n`);
   expect(result.status).toBe(254);
   expect(readFileSync(join(volume, "self/oom_score_adj"), "utf8")).toBe("");
 });

@@ -15,7 +15,7 @@ import {
   type Op,
   OVERLAY_FLAGS,
 } from "./opcodes.ts";
-import { type ResolvedMount, resolveMounts, volumeBind, volumeDirectories } from "./volumes.ts";
+import { planVolumes, type ResolvedMount, resolveMounts } from "./volumes.ts";
 import type { Plan } from "./wire.ts";
 
 const DEFAULT_GRACE_MS = 10_000;
@@ -201,7 +201,7 @@ const variables = (list: PlanApp["environment"], more: readonly string[] = []): 
   variables: [...list.map(([name, value]) => `${name}=${value}`), ...more],
 });
 
-function compileApp(input: PlanInput, app: PlanApp, mounts: readonly ResolvedMount[]): Op[] {
+function compileApp(input: PlanInput, app: PlanApp, volumes: readonly Op[]): Op[] {
   const restrictDevices = !input.insecure.paths;
   const terminal = input.interactive !== false && input.interactive.terminal;
   const score = lastIsolator(app.app.isolators, "os/linux/oom-score-adj");
@@ -214,7 +214,7 @@ function compileApp(input: PlanInput, app: PlanApp, mounts: readonly ResolvedMou
   ops.push(...devices(terminal, restrictDevices));
   ops.push(...configurationFiles(input));
   // Volumes cover what the image and the steps above put there (rkt-runtime.md §8 leaves a mounted /sys).
-  ops.push(...mounts.map((m) => volumeBind(m, restrictDevices)));
+  ops.push(...volumes);
   // After the binds: their targets had to be made, and /etc/hostname comes from below /proc/sys.
   ops.push(...protection(input.insecure.paths));
   if (app.runtime.readOnlyRootFS) {
@@ -289,6 +289,11 @@ export function compilePlan(input: PlanInput): Plan {
     throw new Stage1Error("PLAN_INVALID", "interactive option only supports pods with one app");
   }
   const mounts = apps.map((app) => resolveMounts(input.pod, app.runtime, app.app));
+  const volumes = planVolumes(mounts, {
+    restrictDevices: !input.insecure.paths,
+    devices: input.devices ?? new Map(),
+    filled: input.filledVolumes ?? new Set(),
+  });
   const ops: Op[] = [
     {
       kind: "options",
@@ -300,7 +305,7 @@ export function compilePlan(input: PlanInput): Plan {
       apps: apps.length,
     },
     ...directories(podDirectories(input)),
-    ...volumeDirectories(mounts.flat()),
+    ...volumes.ops,
   ];
   if (input.cgroup !== undefined) ops.push({ kind: "cgroup", path: input.cgroup });
   ops.push({ kind: "pod" });
@@ -308,7 +313,7 @@ export function compilePlan(input: PlanInput): Plan {
   if (input.network === "none") ops.push({ kind: "loopback" });
   ops.push(mount("tmpfs", SHM, { options: ["mode=1777"], attributes: noSuid | noDev }));
   apps.forEach((app, i) => {
-    ops.push(...compileApp(input, app, mounts[i] ?? []));
+    ops.push(...compileApp(input, app, volumes.attach[i] ?? []));
   });
   // Every app has its own copy of the mounts by now. PID 1 keeps nothing of the host in sight (/proc/1/root) and
   // holds no mount of the host busy.

@@ -3,7 +3,9 @@
 import { stripControl } from "../../lib/text.ts";
 import { capabilityNames } from "../capabilities.ts";
 import {
+  ATTACH_FLAGS,
   BIND_FLAGS,
+  COPY_VOLUME_FLAGS,
   DIRECTORY_FLAGS,
   ENTER_FLAGS,
   MOUNT_ATTRIBUTES,
@@ -12,6 +14,7 @@ import {
   OPTION_FLAGS,
   type Op,
   OVERLAY_FLAGS,
+  VOLUME_FLAGS,
 } from "./opcodes.ts";
 import type { Plan } from "./wire.ts";
 
@@ -36,6 +39,12 @@ function flagsOf(op: Op): Readonly<Record<string, number>> {
       return OPTION_FLAGS;
     case "bind":
       return BIND_FLAGS;
+    case "volume":
+      return VOLUME_FLAGS;
+    case "copyVolume":
+      return COPY_VOLUME_FLAGS;
+    case "attach":
+      return ATTACH_FLAGS;
     case "overlay":
       return OVERLAY_FLAGS;
     case "mount":
@@ -68,7 +77,7 @@ export function describePlan(plan: Plan): string {
     if (op.kind === "end") indent = "";
     const values = op as unknown as Readonly<Record<string, unknown>>;
     const fields = Object.keys(OPCODES[op.kind].fields)
-      .filter((field) => values[field] !== 0 || !["flags", "attributes"].includes(field))
+      .filter((field) => values[field] !== 0 || !["flags", "attributes", "major", "minor"].includes(field))
       .map((field) => `${kebab(field)}=${fieldText(op, field, values[field])}`);
     const line = [indent + kebab(op.kind), ...fields].join(" ");
     if (op.kind === "app") indent = "  ";

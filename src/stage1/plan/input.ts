@@ -53,6 +53,13 @@ export interface PodFiles {
   readonly hostname?: boolean | undefined;
 }
 
+/** A device as stat(2) shows it. */
+export interface DeviceNumber {
+  readonly kind: "char" | "block";
+  readonly major: number;
+  readonly minor: number;
+}
+
 export type LogPrefix = "auto" | "always" | "never";
 
 export interface PlanInput {
@@ -73,6 +80,10 @@ export interface PlanInput {
   /** An app's log is turned over at this size; 0 keeps no log. Default 16 MiB. */
   readonly logMaxBytes?: number | undefined;
   readonly files?: PodFiles | undefined;
+  /** Which sources of host volumes are devices, by path. */
+  readonly devices?: ReadonlyMap<string, DeviceNumber> | undefined;
+  /** Empty volumes whose content, owner and mode the preparation took from an image, by name. */
+  readonly filledVolumes?: ReadonlySet<string> | undefined;
   /** Directory of the pod in the cgroup2 hierarchy (see src/cgroup); undefined: not tracked by cgroup. */
   readonly cgroup?: string | undefined;
 }

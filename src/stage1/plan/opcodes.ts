@@ -42,6 +42,21 @@ export const BIND_FLAGS = {
   replaceDangling: 16,
 } as const;
 
+export const VOLUME_FLAGS = {
+  /** The source is this device. Else `major` and `minor` are 0. */
+  device: 1,
+} as const;
+
+export const COPY_VOLUME_FLAGS = {
+  /** With the mounts below it. */
+  recursive: 1,
+} as const;
+
+export const ATTACH_FLAGS = {
+  /** The target may lie in /proc. */
+  onProc: 1,
+} as const;
+
 export const DIRECTORY_FLAGS = {
   /** Owner and mode are set even when the directory exists. */
   enforce: 1,
@@ -134,6 +149,18 @@ export const OPCODES = {
   execute: { code: 31, fields: { path: "string", argv: "strings" } },
   /** Only in a plan for `enter`, instead of `pod`. */
   enter: { code: 32, fields: { podPid: "u32", appPid: "u32", cgroup: "string", flags: "u32" } },
+  /** The supervisor opens a volume's source, the only time that it is looked up. */
+  volume: {
+    code: 44,
+    fields: { name: "string", source: "string", flags: "u32", major: "u32", minor: "u32" },
+  },
+  /** A mount of the volume opened last, nowhere yet, a slave of the host's. Its place in the plan is its slot. */
+  copyVolume: { code: 45, fields: { attributes: "u32", flags: "u32" } },
+  /** In an app: the mount in a slot goes to its place, which is made when it is missing. */
+  attach: {
+    code: 46,
+    fields: { name: "string", slot: "u32", target: "string", flags: "u32" },
+  },
 } as const satisfies Record<string, OpcodeDeclaration>;
 
 interface OpcodeDeclaration {
@@ -210,6 +237,9 @@ export function opcodesHeader(): string {
     MOUNT: MOUNT_FLAGS,
     OVERLAY: OVERLAY_FLAGS,
     BIND: BIND_FLAGS,
+    VOLUME: VOLUME_FLAGS,
+    COPY_VOLUME: COPY_VOLUME_FLAGS,
+    ATTACH: ATTACH_FLAGS,
     DIRECTORY: DIRECTORY_FLAGS,
     ENTER: ENTER_FLAGS,
   };

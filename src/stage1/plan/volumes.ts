@@ -3,7 +3,15 @@
 import type { App, PodManifest, RuntimeApp, Volume } from "../../appc/index.ts";
 import { quote } from "../../lib/text.ts";
 import { Stage1Error } from "../errors.ts";
-import { BIND_FLAGS, DIRECTORY_FLAGS, MOUNT_ATTRIBUTES, type Op } from "./opcodes.ts";
+import type { DeviceNumber } from "./input.ts";
+import {
+  ATTACH_FLAGS,
+  COPY_VOLUME_FLAGS,
+  DIRECTORY_FLAGS,
+  MOUNT_ATTRIBUTES,
+  type Op,
+  VOLUME_FLAGS,
+} from "./opcodes.ts";
 
 /** A mount of one app, resolved: what goes where. */
 export interface ResolvedMount {
@@ -93,37 +101,97 @@ function parseMode(volume: Volume & { kind: "empty" }): number {
   return Number.parseInt(volume.mode, 8) & 0o7777;
 }
 
-/** Makes the empty volumes among these, each once. */
-export function volumeDirectories(mounts: readonly ResolvedMount[]): Op[] {
-  const made = new Set<string>();
+/** The operations of all volumes. An `attach` names its copy by the place among the plan's `copyVolume`. */
+export interface PlannedVolumes {
+  /** For the supervisor. */
+  readonly ops: readonly Op[];
+  /** For each app, in the order of its mounts. */
+  readonly attach: readonly (readonly Op[])[];
+}
+
+/** What the planner has to know of a pod's volumes besides the manifests. */
+export interface VolumeFacts {
+  readonly restrictDevices: boolean;
+  /** Sources of the host that are devices, by path. */
+  readonly devices: ReadonlyMap<string, DeviceNumber>;
+  /** Empty volumes that have the image's own content, owner and mode already, by name. */
+  readonly filled: ReadonlySet<string>;
+}
+
+/** Each volume is made once and opened once, whatever the number of mounts; a volume that nothing mounts is not. */
+export function planVolumes(
+  apps: readonly (readonly ResolvedMount[])[],
+  facts: VolumeFacts,
+): PlannedVolumes {
+  const uses = new Map<string, { readonly volume: Volume; readonly mounts: ResolvedMount[] }>();
+  for (const mount of apps.flat()) {
+    const { volume } = mount;
+    const key = `${volume.name}\0${volume.kind === "host" ? volume.source : ""}`;
+    const use = uses.get(key);
+    if (use === undefined) uses.set(key, { volume, mounts: [mount] });
+    else use.mounts.push(mount);
+  }
+  const ops = emptyVolumes([...uses.values()].map((use) => use.volume), facts);
+  const slots = new Map<ResolvedMount, number>();
+  for (const { volume, mounts } of uses.values()) {
+    const device = volume.kind === "host" ? facts.devices.get(volume.source) : undefined;
+    ops.push({
+      kind: "volume",
+      name: volume.name,
+      source: volume.kind === "empty" ? emptyVolumePath(volume.name) : volume.source,
+      flags: device === undefined ? 0 : VOLUME_FLAGS.device,
+      major: device?.major ?? 0,
+      minor: device?.minor ?? 0,
+    });
+    // A device that the user lends is meant to be opened; one in a directory is not.
+    const noDevices = facts.restrictDevices && device === undefined;
+    for (const mount of mounts) {
+      slots.set(mount, slots.size);
+      ops.push({
+        kind: "copyVolume",
+        attributes:
+          (mount.readOnly ? MOUNT_ATTRIBUTES.readOnly : 0) |
+          (noDevices ? MOUNT_ATTRIBUTES.noDev : 0),
+        flags: (mount.volume.recursive ?? true) ? COPY_VOLUME_FLAGS.recursive : 0,
+      });
+    }
+  }
+  return {
+    ops,
+    attach: apps.map((mounts) =>
+      mounts.map((mount) => attach(mount, slots.get(mount) ?? 0, facts.restrictDevices)),
+    ),
+  };
+}
+
+function emptyVolumes(volumes: readonly Volume[], { filled }: VolumeFacts): Op[] {
   const ops: Op[] = [];
-  for (const { volume } of mounts) {
-    if (volume.kind !== "empty" || made.has(volume.name)) continue;
-    if (made.size === 0) {
+  for (const volume of volumes) {
+    if (volume.kind !== "empty") continue;
+    if (ops.length === 0) {
       ops.push({ kind: "directory", path: SHARED, mode: 0o750, uid: 0, gid: 0, flags: 0 });
     }
-    made.add(volume.name);
     ops.push({
       kind: "directory",
       path: emptyVolumePath(volume.name),
       mode: parseMode(volume),
       uid: volume.uid,
       gid: volume.gid,
-      flags: DIRECTORY_FLAGS.enforce,
+      flags: filled.has(volume.name) ? 0 : DIRECTORY_FLAGS.enforce,
     });
   }
   return ops;
 }
 
-export function volumeBind(mount: ResolvedMount, restrictDevices: boolean): Op {
-  const { volume, path } = mount;
-  return {
-    kind: "bind",
-    source: volume.kind === "empty" ? emptyVolumePath(volume.name) : volume.source,
-    target: path,
-    attributes:
-      (mount.readOnly ? MOUNT_ATTRIBUTES.readOnly : 0) |
-      (restrictDevices ? MOUNT_ATTRIBUTES.noDev : 0),
-    flags: (volume.recursive ?? true) ? BIND_FLAGS.recursive : 0,
-  };
-}
+/** What lxcfs and its kin put in the place of the kernel's. */
+const PROC_FILES: ReadonlySet<string> = new Set(
+  ["cpuinfo", "diskstats", "loadavg", "meminfo", "stat", "swaps", "uptime"].map((f) => `/proc/${f}`),
+);
+
+const attach = (mount: ResolvedMount, slot: number, restrictPaths: boolean): Op => ({
+  kind: "attach",
+  name: mount.volume.name,
+  slot,
+  target: mount.path,
+  flags: restrictPaths && !PROC_FILES.has(mount.path) ? 0 : ATTACH_FLAGS.onProc,
+});
