@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/magic.h>
+#include <linux/openat2.h>
 #include <net/if.h>
 #include <poll.h>
 #include <sched.h>
@@ -18,6 +19,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -67,11 +69,22 @@ int take_stdio(int in, int out, int err, int slave, struct report *r) {
   return 0;
 }
 
+/* The app's own, also where a volume covers /dev. One that a volume put in its place is not read, and does not make
+ * us wait (a fifo). */
+static int open_null(int dev) {
+  struct stat st;
+  int fd = sys_openat2(dev, "null", O_RDONLY | O_NONBLOCK, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+  if (fd < 0 || (fstat(fd, &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3))) return fd;
+  close_fd(fd);
+  errno = ENODEV;
+  return -1;
+}
+
 static int app_stdio(struct app *a, struct report *r) {
   CLOSING int null = -1;
   int in = STDIN_FILENO;
   if ((a->pod->flags & OPTION_IS_INTERACTIVE) == 0) {
-    in = null = open("/dev/null", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    in = null = open_null(a->tree.dev);
     if (null < 0) return fail(r, errno, "open", "/dev/null");
   }
   return take_stdio(in, a->ends->out, a->ends->err, a->tree.slave, r);

@@ -457,10 +457,11 @@ static int fail_attach(struct report *r, const struct op *op, const char *why) {
 }
 
 /* Why nothing is mounted here, however the image's links led to it; NULL: it may be. */
-static const char *forbidden(const struct tree *t, int target, const struct op *op) {
+static const char *forbidden(const struct tree *t, int target, bool directory, const struct op *op) {
   struct stat root, st;
   struct statfs fs;
   if (fstat(t->root, &root) < 0 || fstat(target, &st) < 0 || fstatfs(target, &fs) < 0) return strerror(errno);
+  if (S_ISDIR(st.st_mode) != directory) return "one is a directory and the other is not";
   /* The app would stay in the root below it. */
   if (st.st_dev == root.st_dev && st.st_ino == root.st_ino) return "it leads to the app's root";
   /* What we and the app's own runtime write to the kernel must reach it (CVE-2019-16884, CVE-2025-52881). */
@@ -472,22 +473,16 @@ static int attach(const struct tree *t, const struct op *op, struct report *r) {
   const char *target = op->f[ATTACH_TARGET].s;
   CLOSING int mount = volume_take(t->volumes, op->f[ATTACH_SLOT].n);
   struct stat st;
-  if (mount < 0 || fstat(mount, &st) < 0) {
-    errno = EINVAL;
-    return fail_attach(r, op, NULL);
-  }
-  CLOSING int at = open_target(t, target, S_ISDIR(st.st_mode), false);
+  if (mount < 0 || fstat(mount, &st) < 0)
+    return fail_why(r, EINVAL, "mount a volume at", target, "an operation is in the wrong place");
+  bool directory = S_ISDIR(st.st_mode);
+  CLOSING int at = open_target(t, target, directory, false);
   if (at < 0 && (errno == ENOSPC || errno == EDQUOT || errno == EROFS)) return fail(r, errno, "make mount point", target);
-  if (at < 0) {
-    const char *why = errno == ENOTDIR ? "one is a directory and the other is not" : mount_reason(errno);
-    return fail_attach(r, op, why);
-  }
+  if (at < 0) return fail_attach(r, op, errno == ENOTDIR ? "one is a directory and the other is not" : mount_reason(errno));
   errno = EPERM;
-  const char *why = forbidden(t, at, op);
+  const char *why = forbidden(t, at, directory, op);
   if (why != NULL) return fail_attach(r, op, why);
-  if (move_mount(mount, at) < 0)
-    return fail_attach(r, op, errno == ENOTDIR ? "one is a directory and the other is not" : mount_reason(errno));
-  return 0;
+  return move_mount(mount, at) < 0 ? fail_attach(r, op, mount_reason(errno)) : 0;
 }
 
 static int add_attributes(const struct tree *t, const struct op *op, struct report *r) {
@@ -582,7 +577,6 @@ int tree_pivot(struct tree *t, struct report *r) {
   close_fd(t->root);
   close_fd(t->null);
   close_fd(t->empty);
-  close_fd(t->dev);
-  t->root = t->null = t->empty = t->dev = -1;
+  t->root = t->null = t->empty = -1;
   return 0;
 }

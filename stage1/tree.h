@@ -26,7 +26,7 @@ struct tree {
 int tree_apply(struct tree *t, const struct op *op, int *master, struct report *r);
 
 /* Becomes the root of the calling process's mount namespace; the host's mounts go. Closes t's descriptors except
- * the terminal. */
+ * the terminal and /dev. */
 int tree_pivot(struct tree *t, struct report *r);
 
 /* A mount of what `fd` is, nowhere yet; AT_SUBTREE: with the mounts below it. */

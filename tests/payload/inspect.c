@@ -349,6 +349,14 @@ static void do_flood(char **args) {
   }
 }
 
+/* swap A B: exchanges two names, over and over, until it is killed. */
+static void do_swap(char **args) {
+  puts("swapping");
+  fflush(stdout);
+  while (syscall(SYS_renameat2, AT_FDCWD, args[0], AT_FDCWD, args[1], 2 /* RENAME_EXCHANGE */) == 0) continue;
+  failed(args[0]);
+}
+
 /* read: passes stdin to stdout until its end. */
 static void do_read(char **args) {
   (void)args;
@@ -389,7 +397,7 @@ static const struct {
     {"namespaces", show_namespaces}, {"open", try_open}, {"orphans", do_orphans},
     {"out", do_out},       {"pids", show_pids},         {"read", do_read},
     {"readlink", show_readlink}, {"signals", show_signals}, {"sleep", do_sleep},
-    {"stat", show_stat},   {"tty", show_tty},           {"umask", show_umask},
+    {"stat", show_stat},   {"swap", do_swap},           {"tty", show_tty},           {"umask", show_umask},
     {"winch", do_winch},   {"write", do_write},         {"zombies", show_zombies},
 };
 

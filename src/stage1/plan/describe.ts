@@ -77,7 +77,10 @@ export function describePlan(plan: Plan): string {
     if (op.kind === "end") indent = "";
     const values = op as unknown as Readonly<Record<string, unknown>>;
     const fields = Object.keys(OPCODES[op.kind].fields)
-      .filter((field) => values[field] !== 0 || !["flags", "attributes", "major", "minor"].includes(field))
+      .filter(
+        (field) =>
+          values[field] !== 0 || !["flags", "attributes", "major", "minor"].includes(field),
+      )
       .map((field) => `${kebab(field)}=${fieldText(op, field, values[field])}`);
     const line = [indent + kebab(op.kind), ...fields].join(" ");
     if (op.kind === "app") indent = "  ";

@@ -131,7 +131,10 @@ export function planVolumes(
     if (use === undefined) uses.set(key, { volume, mounts: [mount] });
     else use.mounts.push(mount);
   }
-  const ops = emptyVolumes([...uses.values()].map((use) => use.volume), facts);
+  const ops = emptyVolumes(
+    [...uses.values()].map((use) => use.volume),
+    facts,
+  );
   const slots = new Map<ResolvedMount, number>();
   for (const { volume, mounts } of uses.values()) {
     const device = volume.kind === "host" ? facts.devices.get(volume.source) : undefined;
@@ -185,7 +188,9 @@ function emptyVolumes(volumes: readonly Volume[], { filled }: VolumeFacts): Op[]
 
 /** What lxcfs and its kin put in the place of the kernel's. */
 const PROC_FILES: ReadonlySet<string> = new Set(
-  ["cpuinfo", "diskstats", "loadavg", "meminfo", "stat", "swaps", "uptime"].map((f) => `/proc/${f}`),
+  ["cpuinfo", "diskstats", "loadavg", "meminfo", "stat", "swaps", "uptime"].map(
+    (f) => `/proc/${f}`,
+  ),
 );
 
 const attach = (mount: ResolvedMount, slot: number, restrictPaths: boolean): Op => ({
