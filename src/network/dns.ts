@@ -84,7 +84,7 @@ export function hostsMode(
   const added = [...names].map(([ip, list]) => `${ip} ${list.join(" ")}\n`).join("");
   return {
     kind: "stage0",
-    content: `${fallback}\n\n# Added by rkt run --hosts-entry\n${added}`,
+    content: `${fallback}\n# Added by rkt run --hosts-entry\n${added}`,
   };
 }
 

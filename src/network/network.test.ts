@@ -70,7 +70,7 @@ describe("--hosts-entry", () => {
       "pod",
     );
     expect(mode.kind === "stage0" && mode.content).toContain(
-      "\n\n# Added by rkt run --hosts-entry\n1.2.3.4 a b\n::1 c\n",
+      "ip6-allhosts\n\n# Added by rkt run --hosts-entry\n1.2.3.4 a b\n::1 c\n",
     );
   });
 

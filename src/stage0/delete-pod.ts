@@ -20,16 +20,8 @@ export function deletePod(pod: PodRef): void {
   if (pod.directory !== "garbage" && pod.directory !== "exited-garbage") {
     throw new PodError("POD_STATE", `pod "${pod.uuid}" cannot be deleted while it is ${pod.state}`);
   }
-  let lock: Lock | undefined;
-  try {
-    lock = tryLockDirectory(pod.path, "exclusive");
-  } catch (error) {
-    if (isErrno(error, "ENOENT")) return;
-    throw error;
-  }
-  if (lock === undefined) {
-    throw new PodError("POD_BUSY", `pod "${pod.uuid}" is currently being deleted`);
-  }
+  const lock = lockToDelete(pod);
+  if (lock === undefined) return;
   try {
     removeCgroup(pod);
     for (const mountPoint of mountPointsBelow(realpathSync(pod.path))) unmount(mountPoint);
@@ -42,6 +34,26 @@ export function deletePod(pod: PodRef): void {
   } finally {
     lock[Symbol.dispose]();
   }
+}
+
+/** How long somebody may look at a pod (`rkt list` locks each for a moment) before it counts as being deleted. */
+const LOOKING_MS = 500;
+
+/** Undefined when the pod is gone already. */
+function lockToDelete(pod: PodRef): Lock | undefined {
+  const end = performance.now() + LOOKING_MS;
+  try {
+    for (;;) {
+      const lock = tryLockDirectory(pod.path, "exclusive");
+      if (lock !== undefined) return lock;
+      if (performance.now() > end) break;
+      Bun.sleepSync(5);
+    }
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return undefined;
+    throw error;
+  }
+  throw new PodError("POD_BUSY", `pod "${pod.uuid}" is currently being deleted`);
 }
 
 /** How long the processes of a pod that was killed may take to be gone. */

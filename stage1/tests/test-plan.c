@@ -65,6 +65,21 @@ static void root(void) {
   put32(4);
   end(at);
 }
+static void volume(void) {
+  size_t at = begin(OP_VOLUME);
+  put_string("v");
+  put_string("/srv");
+  for (int i = 0; i < 3; i++) put32(0);
+  end(at);
+}
+static void attach(void) {
+  size_t at = begin(OP_ATTACH);
+  put_string("v");
+  put32(0);
+  put_string("/v");
+  put32(0);
+  end(at);
+}
 static void execute(uint32_t words) {
   size_t at = begin(OP_EXECUTE);
   put_string("/x");
@@ -173,6 +188,12 @@ int main(void) {
   expect("something after the execution", "an operation follows the execution");
   header(), options(0), root(), finish(2);
   expect("a root outside of an app", "an operation is in the wrong place");
+  header(), options(0), empty_op(OP_POD), volume(), finish(3);
+  expect("a volume opened inside of the pod", "an operation is in the wrong place");
+  header(), options(0), attach(), finish(2);
+  expect("a volume attached outside of an app", "an operation is in the wrong place");
+  header(), options(1), volume(), empty_op(OP_POD), app("a"), root(), attach(), execute(1), empty_op(OP_END), finish(8);
+  expect("a volume", NULL);
   header(), options(0), empty_op(OP_POD), empty_op(OP_LOOPBACK), finish(2);
   expect("more operations than counted", "bytes follow the last operation");
   header(), options(0), empty_op(99), finish(2);
