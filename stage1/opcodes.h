@@ -44,6 +44,7 @@ enum opcode {
   OP_VOLUME = 44,
   OP_COPY_VOLUME = 45,
   OP_ATTACH = 46,
+  OP_DEVICES = 38,
 };
 
 /* Positions of the fields in `struct op`. */
@@ -119,6 +120,8 @@ enum opcode {
 #define ATTACH_SLOT 1
 #define ATTACH_TARGET 2
 #define ATTACH_FLAGS 3
+#define DEVICES_PROGRAM 0
+#define DEVICES_FLAGS 1
 
 #define OPTION_IS_NEW_NETWORK 1u
 #define OPTION_IS_INTERACTIVE 2u
@@ -136,6 +139,7 @@ enum opcode {
 #define ATTACH_IS_ON_PROC 1u
 #define DIRECTORY_IS_ENFORCE 1u
 #define ENTER_IS_TERMINAL 1u
+#define DEVICES_IS_REQUIRED 1u
 
 /* u: 32 bits, q: 64 bits, s: string, v: strings, n: numbers. */
 static const char *const op_schema[OP_LIMIT] = {
@@ -174,6 +178,7 @@ static const char *const op_schema[OP_LIMIT] = {
     [OP_VOLUME] = "ssuuu",
     [OP_COPY_VOLUME] = "uu",
     [OP_ATTACH] = "susu",
+    [OP_DEVICES] = "nu",
 };
 
 #endif

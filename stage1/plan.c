@@ -125,6 +125,7 @@ static bool fits_scope(uint32_t code, enum scope scope) {
     case OP_CGROUP:
     case OP_VOLUME:
     case OP_COPY_VOLUME:
+    case OP_DEVICES:
     case OP_POD:
     case OP_ENTER:
       return scope == SUPERVISOR;
@@ -164,6 +165,9 @@ static const char *check_order(const struct plan *plan) {
       case OP_OPTIONS:
         announced = op.f[OPTIONS_APPS].n;
         if (announced > PLAN_MAX_APPS) return "there are too many apps";
+        break;
+      case OP_DEVICES:
+        if (op.f[DEVICES_PROGRAM].n == 0 || op.f[DEVICES_PROGRAM].n % 2 != 0) return "an instruction is cut";
         break;
       case OP_POD:
         scope = POD;

@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "devices.h"
 #include "pod.h"
 #include "process.h"
 #include "relay.h"
@@ -42,6 +43,7 @@ struct supervisor {
   const char *command;
   struct op options;
   const char *cgroup; /* NULL: none */
+  struct op devices;  /* code 0: none */
   int lock, control, signals;
   int status_dir, pids_dir, rkt_dir, log_dir;
   pid_t pod; /* PID 1, host's number; 0: reaped */
@@ -167,6 +169,9 @@ static int prepare_apply(struct supervisor *s, const struct op *op, struct curso
     case OP_CGROUP:
       s->cgroup = op->f[CGROUP_PATH].s;
       return 0;
+    case OP_DEVICES:
+      s->devices = *op;
+      return 0;
     case OP_DIRECTORY:
       return make_directory(op, r);
     case OP_VOLUME:
@@ -241,6 +246,17 @@ static void close_their_ends(struct supervisor *s) {
   }
 }
 
+/* Where the kernel refuses the program, every mount of the pod is nodev all the same. That does not hold a program
+ * that may mount, nor does it make a device read-only. */
+static int restrict_devices(struct supervisor *s, int cgroup, struct report *r) {
+  if (s->devices.code == 0 || devices_restrict(cgroup, &s->devices, r) == 0) return 0;
+  if ((s->devices.f[DEVICES_FLAGS].n & DEVICES_IS_REQUIRED) != 0) return -1;
+  say(s->command, ": warning: ", r->text, ": an app that may mount can open any device", NULL);
+  s->devices.code = 0;
+  *r = (struct report){.status = r->status};
+  return 0;
+}
+
 static int clone_pod(struct supervisor *s, const struct plan *plan, struct cursor start, struct report *r) {
   struct pod pod = {.plan = plan, .start = start, .apps = s->ends, .volumes = &s->volumes, .count = s->count};
   pod.flags = (uint32_t)s->options.f[OPTIONS_FLAGS].n;
@@ -248,9 +264,10 @@ static int clone_pod(struct supervisor *s, const struct plan *plan, struct curso
   if ((pod.flags & OPTION_IS_NEW_NETWORK) != 0) flags |= CLONE_NEWNET;
   if (make_channel(&s->control, &pod.control) < 0) return fail(r, errno, "make a socket", NULL);
   CLOSING int cgroup = s->cgroup == NULL ? -1 : open(s->cgroup, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (restrict_devices(s, cgroup, r) < 0) return -1;
   s->pod = sys_clone(flags, cgroup);
-  /* A cgroup that takes no processes costs tracking, not the pod. */
-  if (s->pod < 0 && cgroup >= 0) s->pod = sys_clone(flags, -1);
+  /* A cgroup that takes no processes costs tracking, not the pod, unless it keeps devices from it. */
+  if (s->pod < 0 && cgroup >= 0 && s->devices.code == 0) s->pod = sys_clone(flags, -1);
   if (s->pod < 0) {
     fail(r, errno, "make namespaces", NULL);
     if (r->err == EPERM) remedy(r, "run as root with CAP_SYS_ADMIN, outside of a container that forbids namespaces");

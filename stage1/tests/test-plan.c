@@ -88,6 +88,14 @@ static void execute(uint32_t words) {
   end(at);
 }
 
+static void devices(uint32_t numbers) {
+  size_t at = begin(OP_DEVICES);
+  put32(numbers);
+  for (uint32_t i = 0; i < numbers; i++) put32(i);
+  put32(0);
+  end(at);
+}
+
 static int failures;
 
 static void expect(const char *what, const char *wanted) {
@@ -186,6 +194,12 @@ int main(void) {
   expect("an empty argv", "an argument vector is empty");
   header(), options(1), empty_op(OP_POD), app("a"), root(), execute(1), root(), finish(6);
   expect("something after the execution", "an operation follows the execution");
+  header(), options(0), devices(4), empty_op(OP_POD), finish(3);
+  expect("a device policy", NULL);
+  header(), options(0), devices(3), empty_op(OP_POD), finish(3);
+  expect("half an instruction", "an instruction is cut");
+  header(), options(0), empty_op(OP_POD), devices(2), finish(3);
+  expect("a device policy in the pod", "an operation is in the wrong place");
   header(), options(0), root(), finish(2);
   expect("a root outside of an app", "an operation is in the wrong place");
   header(), options(0), empty_op(OP_POD), volume(), finish(3);

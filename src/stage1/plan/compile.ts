@@ -4,6 +4,7 @@
 import type { Isolator } from "../../appc/index.ts";
 import { ALL_CAPABILITIES, boundingSet } from "../capabilities.ts";
 import { Stage1Error } from "../errors.ts";
+import { deviceOperation, NODES } from "./devices.ts";
 import type { EnterInput, PlanApp, PlanInput, ResolvedCommand } from "./input.ts";
 import { MASKED_PATHS, READ_ONLY_PATHS } from "./kernel-paths.ts";
 import {
@@ -80,17 +81,6 @@ const bind = (source: string, target: string, flags: number, attributes = 0): Op
 });
 
 const symlink = (path: string, content: string): Op => ({ kind: "symlink", content, path });
-
-/** appc.md §6.5 and rkt-runtime.md §8: what every app finds in /dev. */
-const NODES = [
-  ["null", 0o666, 1, 3],
-  ["zero", 0o666, 1, 5],
-  ["full", 0o666, 1, 7],
-  ["random", 0o666, 1, 8],
-  ["urandom", 0o666, 1, 9],
-  ["tty", 0o666, 5, 0],
-  ["net/tun", 0o666, 10, 200],
-] as const;
 
 /** A fresh /dev. Its nodes are mounts of their own, so that everything around them can be nodev. */
 function devices(terminal: boolean, restrictDevices: boolean): Op[] {
@@ -308,6 +298,8 @@ export function compilePlan(input: PlanInput): Plan {
     ...volumes.ops,
   ];
   if (input.cgroup !== undefined) ops.push({ kind: "cgroup", path: input.cgroup });
+  const policy = deviceOperation(input, mounts.flat());
+  if (policy !== undefined) ops.push(policy);
   ops.push({ kind: "pod" });
   ops.push({ kind: "hostname", name: input.hostname });
   if (input.network === "none") ops.push({ kind: "loopback" });

@@ -6,6 +6,7 @@ import {
   ATTACH_FLAGS,
   BIND_FLAGS,
   COPY_VOLUME_FLAGS,
+  DEVICES_FLAGS,
   DIRECTORY_FLAGS,
   ENTER_FLAGS,
   MOUNT_ATTRIBUTES,
@@ -45,6 +46,8 @@ function flagsOf(op: Op): Readonly<Record<string, number>> {
       return COPY_VOLUME_FLAGS;
     case "attach":
       return ATTACH_FLAGS;
+    case "devices":
+      return DEVICES_FLAGS;
     case "overlay":
       return OVERLAY_FLAGS;
     case "mount":
@@ -58,6 +61,7 @@ function flagsOf(op: Op): Readonly<Record<string, number>> {
 
 function fieldText(op: Op, field: string, value: unknown): string {
   if (field === "flags") return names(value as number, flagsOf(op));
+  if (field === "program") return `${(value as readonly number[]).length / 2} instructions`;
   if (field === "attributes") return names(value as number, MOUNT_ATTRIBUTES);
   if (field === "mode") return octal(value as number);
   if (field === "capabilities") {

@@ -64,6 +64,11 @@ export const DIRECTORY_FLAGS = {
 
 export const ENTER_FLAGS = { terminal: 1 } as const;
 
+export const DEVICES_FLAGS = {
+  /** Without it the pod does not start. */
+  required: 1,
+} as const;
+
 /**
  * Operations in three scopes. Paths in the first two are relative to the pod directory or absolute on the
  * host; those between `app` and `end` are inside the app's root unless the name says `source`.
@@ -161,6 +166,8 @@ export const OPCODES = {
     code: 46,
     fields: { name: "string", slot: "u32", target: "string", flags: "u32" },
   },
+  /** The pod's cgroup admits the devices that this eBPF program allows: an instruction is two numbers. */
+  devices: { code: 38, fields: { program: "numbers", flags: "u32" } },
 } as const satisfies Record<string, OpcodeDeclaration>;
 
 interface OpcodeDeclaration {
@@ -242,6 +249,7 @@ export function opcodesHeader(): string {
     ATTACH: ATTACH_FLAGS,
     DIRECTORY: DIRECTORY_FLAGS,
     ENTER: ENTER_FLAGS,
+    DEVICES: DEVICES_FLAGS,
   };
   for (const [prefix, set] of Object.entries(sets)) {
     for (const [name, bit] of Object.entries(set)) {

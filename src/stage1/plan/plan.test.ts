@@ -128,6 +128,30 @@ describe("golden plans", () => {
     expect(describePlan(plan)).toMatchSnapshot();
   });
 
+  test("a device volume closes the pod to other devices", () => {
+    const lent = {
+      ...app("one"),
+      app: {
+        ...app("one").app,
+        mountPoints: [{ name: "disk", path: "/dev/disk", readOnly: true }],
+      },
+    } as unknown as PlanApp;
+    const volumes = [{ kind: "host", name: "disk", source: "/dev/sda" }];
+    const more = {
+      pod: { volumes } as unknown as PodManifest,
+      cgroup: "/sys/fs/cgroup/machine-rkt.scope",
+      devices: new Map([["/dev/sda", { kind: "block", major: 8, minor: 0 } as const]]),
+    };
+    const policy = (input: PlanInput) =>
+      describePlan(compilePlan(input))
+        .split("\n")
+        .find((line) => line.startsWith("devices"));
+    expect(policy(input([lent], more))).toBe("devices program=87 instructions flags=required");
+    expect(policy(input([lent], { ...more, devices: undefined }))).toBeUndefined();
+    const insecure = { ...SECURE, paths: true };
+    expect(policy(input([lent], { ...more, insecure }))).toBeUndefined();
+  });
+
   test("enter joins an app with its user and limits", () => {
     const plan = compileEnterPlan({
       commandName: "enter",

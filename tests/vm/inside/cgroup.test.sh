@@ -42,3 +42,17 @@ test_a_killed_supervisor_leaves_nothing_after_gc() {
   rkt gc --grace-period=0s >/dev/null
   equal "$(find /sys/fs/cgroup -name 'machine-rkt*')" ""
 }
+
+test_a_read_only_device_volume_cannot_be_written() {
+  modprobe fuse
+  mknod -m 666 /test/fuse c 10 229
+  local flags=(--volume=fuse,kind=host,source=/test/fuse,readOnly=true --mount=volume=fuse,target=/dev/fuse)
+  local script='(exec 3</dev/fuse) && echo read; (exec 3>/dev/fuse) && echo written; busybox mknod /tmp/disk b 254 0 && echo made'
+  equal "$(sh_in_pod "${flags[@]}" -- "$script" 2>/dev/null)" read
+  equal "$(sh_in_pod "${flags[@]/,readOnly=true/}" -- "$script" 2>/dev/null)" "read
+written"
+}
+
+test_an_app_cannot_open_the_node_of_the_disk() {
+  contains "$(sh_in_pod -- 'busybox mknod /tmp/disk b 254 0 && cat /tmp/disk' 2>&1 || true)" "Permission denied"
+}
