@@ -6,6 +6,7 @@ export type Stage0ErrorCode =
   | "APP_SELECTION"
   | "IMAGE_UNVERIFIED"
   | "VOLUME_SOURCE"
+  | "VOLUME_CONTENT"
   | "EXPORT"
   | "TIMEOUT";
 

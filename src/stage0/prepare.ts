@@ -45,6 +45,7 @@ import { POD_FILES } from "../pod/read.ts";
 import { BUILTIN_STAGE1_MANIFEST } from "../stage1/manifest.ts";
 import { deletePod } from "./delete-pod.ts";
 import { Stage0Error } from "./errors.ts";
+import { isFromDocker } from "./from-docker.ts";
 import { renderOrForget } from "./render-image.ts";
 
 export interface AppRequest {
@@ -104,6 +105,10 @@ export async function preparePod(
   try {
     request.onCreated?.(pod.uuid);
     await writePod(pod, { request, context, since, manifest, bytes, apps });
+    if (apps.some(({ image, app }) => app.mountPoints.length > 0 && isFromDocker(image))) {
+      const { fillVolumes } = await import("./fill-volumes.ts");
+      fillVolumes({ path: pod.path, manifest, apps }, context.dataDir);
+    }
     return { pod, manifest, apps };
   } catch (error) {
     discard(context.dataDir, pod);

@@ -3,7 +3,7 @@
 // so that the plan is pure and the C program looks nothing up. `run` and `run-prepared` share all of it.
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { ImageManifest, PodManifest } from "../appc/index.ts";
+import type { PodManifest } from "../appc/index.ts";
 import { makePodCgroup, type PodCgroup, removePodCgroup } from "../cgroup/pod-cgroup.ts";
 import type { InsecureOptions } from "../lib/insecure-options.ts";
 import type { Reporter } from "../lib/reporter.ts";
@@ -24,9 +24,10 @@ import { compilePlan } from "../stage1/plan/compile.ts";
 import type { LogPrefix, PlanApp, PodFiles } from "../stage1/plan/input.ts";
 import type { Plan } from "../stage1/plan/wire.ts";
 import { resolveIds } from "../stage1/resolve-user.ts";
+import { isFromDocker } from "./from-docker.ts";
 import { unenforcedIsolators } from "./isolators.ts";
 import type { PreparedApp } from "./prepare.ts";
-import { sourceDevices } from "./volume-sources.ts";
+import { filledVolumes, sourceDevices } from "./volume-sources.ts";
 
 export interface StartOptions {
   /** "run" or "run-prepared": the word in front of stage1's errors. */
@@ -83,6 +84,7 @@ export function planPod(pod: PodToStart, options: StartOptions, context: StartCo
       logPrefix: options.logPrefix,
       files,
       devices,
+      filledVolumes: filledVolumes(pod),
       cgroup: cgroup?.directory,
     }),
   );
@@ -130,17 +132,13 @@ export function planApp(
     runtime,
     app,
     rootfs,
+    // Docker images name a user and no group: rkt then took the user's number (rkt-runtime §7.6).
     ids: resolveIds(app, imageRoot, { groupMayBeUser: isFromDocker(image) }),
     command: command(app.exec),
     preStart: handler("pre-start"),
     postStop: handler("post-stop"),
     environment,
   };
-}
-
-/** Docker images name a user and no group: rkt then took the user's number (rkt-runtime §7.6). */
-function isFromDocker(image: ImageManifest): boolean {
-  return image.annotations.some(({ name }) => name === "appc.io/docker/repository");
 }
 
 /** The app's root for the plan, and the absolute directory that holds the image's own files. */

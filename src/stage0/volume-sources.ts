@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 // The host's side of a pod's volumes, looked at before the pod starts: a source that is missing is the user's
 // mistake and must cost neither a pod nor a start. What is mounted is opened once more, by stage1, for good.
-import { type Stats, statSync } from "node:fs";
+import { existsSync, type Stats, statSync } from "node:fs";
+import { join } from "node:path";
 import type { PodManifest, Volume } from "../appc/index.ts";
 import { isErrno } from "../lib/errors.ts";
 import { quote } from "../lib/text.ts";
 import type { DeviceNumber } from "../stage1/plan/input.ts";
-import { resolveMounts } from "../stage1/plan/volumes.ts";
+import { emptyVolumePath, type ResolvedMount, resolveMounts } from "../stage1/plan/volumes.ts";
 import { Stage0Error } from "./errors.ts";
+import { isFromDocker } from "./from-docker.ts";
 import type { PreparedApp } from "./prepare.ts";
 
 /** The volumes that an app of the pod mounts; of the host or, as the image's mount points want, made for them. */
-export function mountedVolumes(
+function mountedVolumes(
   manifest: PodManifest,
   apps: readonly Pick<PreparedApp, "app">[],
-): ReturnType<typeof resolveMounts> {
+): ResolvedMount[] {
   return manifest.apps.flatMap((runtime, i) => {
     const app = apps[i]?.app;
     return app === undefined ? [] : resolveMounts(manifest, runtime, app);
@@ -41,6 +43,19 @@ export function sourceDevices(
     });
   }
   return devices;
+}
+
+/** Names of the volumes that fill-volumes.ts made when the pod was prepared. */
+export function filledVolumes(pod: {
+  readonly path: string;
+  readonly manifest: PodManifest;
+  readonly apps: readonly Pick<PreparedApp, "app" | "image">[];
+}): ReadonlySet<string> {
+  if (!pod.apps.some(({ image }) => isFromDocker(image))) return new Set();
+  const names = mountedVolumes(pod.manifest, pod.apps)
+    .filter(({ implicitFor }) => implicitFor !== undefined)
+    .map(({ volume }) => volume.name as string);
+  return new Set(names.filter((name) => existsSync(join(pod.path, emptyVolumePath(name)))));
 }
 
 function statSource(volume: Volume & { readonly kind: "host" }): Stats {

@@ -163,7 +163,8 @@ export function buildAci(
       : Buffer.from(options.manifest);
   const writer = new TarWriter(sink);
   const links = new Map<string, string>();
-  addDirectory(writer, { path: root, name: "" }, { links, ownerRoot: options.ownerRoot });
+  const state = { links, ownerRoot: options.ownerRoot, without: "manifest" };
+  addDirectory(writer, { path: root, name: "" }, state);
   const mtime = Math.floor((options.manifestTime ?? new Date()).getTime() / 1000);
   writer.entry(
     {
@@ -179,10 +180,20 @@ export function buildAci(
   writer.finish();
 }
 
+/** What is below `dir` as a tar archive, with its owners; `dir` itself and sockets are left out. */
+export function archiveTree(dir: string, sink: (chunk: Uint8Array) => void): void {
+  const writer = new TarWriter(sink);
+  const state = { links: new Map(), ownerRoot: false, without: undefined };
+  addDirectory(writer, { path: encodeName(dir), name: "" }, state);
+  writer.finish();
+}
+
 interface BuildState {
   /** Device and inode to the first name. */
   readonly links: Map<string, string>;
   readonly ownerRoot: boolean;
+  /** A name that is left out. */
+  readonly without: string | undefined;
 }
 
 /** The children of a directory, each directory's own after it. `name` is "" for the layout itself. */
@@ -194,7 +205,7 @@ function addDirectory(
   for (const child of sortedNames(at.path)) {
     const text = decodeName(child);
     const name = at.name === "" ? text : `${at.name}/${text}`;
-    if (name === "manifest") continue;
+    if (name === state.without) continue;
     const path = join(at.path, child);
     try {
       const status = lstatSync(path, { bigint: true });

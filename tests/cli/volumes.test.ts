@@ -213,6 +213,43 @@ test("a mount point without a volume gets an empty one, and a warning", async ()
   expect(stderr).toContain("Read-only file system");
 });
 
+test("of an image from Docker, a volume that nobody gave begins with the image's own content", async () => {
+  await using rkt = newRkt();
+  const files: NonNullable<Image>["files"] = [
+    { name: "data", type: "dir", mode: 0o2750, uid: 7, gid: 8 },
+    { name: "data/manifest", content: "content\n", uid: 9, gid: 10, mode: 0o4755 },
+    { name: "data/sub", type: "dir", mode: 0o700 },
+    { name: "data/sub/hard", type: "link", link: "rootfs/data/manifest" },
+    { name: "data/link", type: "symlink", link: "/etc/passwd" },
+    { name: "to-data", type: "symlink", link: "../data/sub" },
+  ];
+  const points = [
+    { name: "data", path: "/data" },
+    { name: "linked", path: "/to-data", readOnly: true },
+    { name: "none", path: "/none" },
+  ];
+  const annotations = [{ name: "appc.io/docker/repository", value: "library/x" }];
+  await ready(rkt, { app: { mountPoints: points }, manifest: { annotations }, files });
+  const look =
+    "busybox stat -c '%n %a %u %g %h' /data /data/manifest /data/sub /none; cat /data/manifest; busybox readlink /data/link; ls /none";
+  const content =
+    "/data 2750 7 8 3\n/data/manifest 4755 9 10 2\n/data/sub 700 0 0 2\n/none 755 0 0 2\ncontent\n/etc/passwd\n";
+  for (const flags of [[], ["--no-overlay"]]) {
+    const { stdout, stderr } = await sh(rkt, `${look}; echo > /data/new`, flags);
+    expect(stdout).toBe(content);
+    expect(stderr).toContain('no volume specified for mount point "data"');
+  }
+  const uuid = (await rkt.ok(["prepare", "--quiet", IMAGE, "--", "-c", look])).trim();
+  expect((await rkt.run(["run-prepared", NET, uuid])).stdout).toBe(content);
+  const given = ["data", "linked", "none"].map((name) => `--volume=${name},kind=empty`);
+  const empty = await sh(
+    rkt,
+    "busybox stat -c '%a %u' /data; [ -e /data/manifest ] || echo empty",
+    given,
+  );
+  expect(empty.stdout).toBe("755 0\nempty\n");
+});
+
 test("a file, a socket and a fifo can be sources; their places are made as files", async () => {
   await using rkt = newRkt();
   await ready(rkt);

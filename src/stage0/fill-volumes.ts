@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+// The empty volumes that nobody asked for, of apps whose image comes from Docker: they begin with what the image
+// has there, as Docker's do (rkt-runtime §11). Made at preparation; stage1 leaves a volume that is there as it is.
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  rmSync,
+  writeSync,
+} from "node:fs";
+import { join } from "node:path";
+import type { PodManifest } from "../appc/index.ts";
+import { isErrno } from "../lib/errors.ts";
+import { quote } from "../lib/text.ts";
+import { emptyVolumePath, resolveMounts } from "../stage1/plan/volumes.ts";
+import { openBelow } from "../sys/at.ts";
+import { O_DIRECTORY, O_RDONLY } from "../sys/constants.ts";
+import { archiveTree } from "../tar/aci.ts";
+import { extractTree } from "../tar/extract.ts";
+import { readTar } from "../tar/read.ts";
+import { Stage0Error } from "./errors.ts";
+import { isFromDocker } from "./from-docker.ts";
+import type { PreparedApp } from "./prepare.ts";
+import { appRootfs } from "./start.ts";
+
+interface Pod {
+  readonly path: string;
+  readonly manifest: PodManifest;
+  readonly apps: readonly Omit<PreparedApp, "key">[];
+}
+
+/** The pod's directory is complete but for these volumes. */
+export function fillVolumes(pod: Pod, dataDir: string): void {
+  pod.apps.forEach(({ name, app, image }, i) => {
+    const runtime = pod.manifest.apps[i];
+    if (runtime === undefined || !isFromDocker(image)) return;
+    const { imageRoot } = appRootfs(pod.path, name, dataDir);
+    for (const { volume, path, implicitFor } of resolveMounts(pod.manifest, runtime, app)) {
+      if (implicitFor !== undefined) fillVolume(pod.path, { name: volume.name, imageRoot, path });
+    }
+  });
+}
+
+interface Filling {
+  readonly name: string;
+  readonly imageRoot: string;
+  readonly path: string;
+}
+
+function fillVolume(podPath: string, { name, imageRoot, path }: Filling): void {
+  const from = openInImage(imageRoot, path);
+  if (from === undefined) return;
+  try {
+    const volume = join(podPath, emptyVolumePath(name));
+    mkdirSync(join(volume, ".."), { recursive: true, mode: 0o750 });
+    mkdirSync(volume, { mode: 0o700 });
+    copyTree(from, volume, `${podPath}/volume.tar`);
+    const { uid, gid, mode } = fstatSync(from);
+    chownSync(volume, uid, gid);
+    chmodSync(volume, mode & 0o7777);
+  } catch (cause) {
+    throw new Stage0Error(
+      "VOLUME_CONTENT",
+      `cannot fill volume ${quote(name)} with what the image has at ${quote(path)}`,
+      { cause },
+    );
+  } finally {
+    closeSync(from);
+  }
+}
+
+/** Undefined when the image has no directory there. */
+function openInImage(imageRoot: string, path: string): number | undefined {
+  const root = openSync(imageRoot, O_RDONLY | O_DIRECTORY);
+  try {
+    return openBelow(root, path, O_RDONLY | O_DIRECTORY, { resolve: "in-root" });
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) return undefined;
+    throw error;
+  } finally {
+    closeSync(root);
+  }
+}
+
+/** Through an archive: its two ends know owners, links, devices and attributes already. */
+function copyTree(from: number, to: string, temporary: string): void {
+  const archive = openSync(temporary, "wx+", 0o600);
+  const target = openSync(to, O_RDONLY | O_DIRECTORY);
+  try {
+    archiveTree(`/proc/self/fd/${from}`, (chunk) => {
+      for (let at = 0; at < chunk.length; ) at += writeSync(archive, chunk, at);
+    });
+    extractTree(archive, readTar(archive), {
+      rootFd: target,
+      owner: { kind: "restore", uidShift: 0, gidShift: 0 },
+      strip: "",
+    });
+  } finally {
+    closeSync(target);
+    closeSync(archive);
+    rmSync(temporary);
+  }
+}
