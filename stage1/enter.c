@@ -37,6 +37,7 @@
 struct entry {
   struct op options, enter, execute;
   struct process process;
+  struct field joins; /* cgroups of v1: clone3 takes only that of v2 */
   const char *directory;
   int pidfd, channel;
   int out, err; /* of the program: ours, or pipes where ours are a terminal's */
@@ -131,6 +132,12 @@ static int read_plan(struct entry *e, const struct plan *plan, struct report *r)
         break;
       case OP_WORKING_DIRECTORY:
         e->directory = op.f[WORKING_DIRECTORY_PATH].s;
+        break;
+      case OP_JOIN_CGROUPS:
+        e->joins = op.f[JOIN_CGROUPS_DIRECTORIES];
+        break;
+      case OP_LABEL:
+        e->process.label = op;
         break;
       case OP_EXECUTE:
         e->execute = op;
@@ -232,6 +239,9 @@ static _Noreturn void program_main(struct entry *e) {
 /* Between the worlds: in the pod's cgroup, not yet visible in it. */
 static _Noreturn void helper_main(struct entry *e) {
   struct report r = {.status = STATUS_FAILED};
+  const char *at = e->joins.s;
+  for (uint64_t i = 0; i < e->joins.n; i++)
+    if (write_member(plan_string(&at), "0", &r) < 0) die(e->channel, &r);
   if (setns(e->pidfd, APP_NAMESPACES) < 0) {
     fail(&r, errno, "join the app's namespaces", NULL);
     die(e->channel, &r);

@@ -40,6 +40,9 @@ enum opcode {
   OP_POST_STOP = 29,
   OP_IDS = 30,
   OP_EXECUTE = 31,
+  OP_JOIN_CGROUPS = 35,
+  OP_SYSCTL = 36,
+  OP_LABEL = 37,
   OP_ENTER = 32,
   OP_VOLUME = 44,
   OP_COPY_VOLUME = 45,
@@ -60,6 +63,8 @@ enum opcode {
 #define DIRECTORY_GID 3
 #define DIRECTORY_FLAGS 4
 #define CGROUP_PATH 0
+#define CGROUP_INIT 1
+#define CGROUP_DIRECTORIES 2
 #define HOSTNAME_NAME 0
 #define MOUNT_TYPE 0
 #define MOUNT_TARGET 1
@@ -105,6 +110,13 @@ enum opcode {
 #define IDS_GROUPS 2
 #define EXECUTE_PATH 0
 #define EXECUTE_ARGV 1
+#define JOIN_CGROUPS_DIRECTORIES 0
+#define JOIN_CGROUPS_OOM_FILE 1
+#define JOIN_CGROUPS_MEMORY_LIMIT 2
+#define SYSCTL_PATH 0
+#define SYSCTL_VALUE 1
+#define LABEL_MODULE 0
+#define LABEL_TEXT 1
 #define ENTER_POD_PID 0
 #define ENTER_APP_PID 1
 #define ENTER_CGROUP 2
@@ -145,7 +157,7 @@ enum opcode {
 static const char *const op_schema[OP_LIMIT] = {
     [OP_OPTIONS] = "ssuuqu",
     [OP_DIRECTORY] = "suuuu",
-    [OP_CGROUP] = "s",
+    [OP_CGROUP] = "ssv",
     [OP_POD] = "",
     [OP_HOSTNAME] = "s",
     [OP_LOOPBACK] = "",
@@ -174,6 +186,9 @@ static const char *const op_schema[OP_LIMIT] = {
     [OP_POST_STOP] = "sv",
     [OP_IDS] = "uun",
     [OP_EXECUTE] = "sv",
+    [OP_JOIN_CGROUPS] = "vss",
+    [OP_SYSCTL] = "ss",
+    [OP_LABEL] = "ss",
     [OP_ENTER] = "uusu",
     [OP_VOLUME] = "ssuuu",
     [OP_COPY_VOLUME] = "uu",

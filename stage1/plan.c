@@ -131,6 +131,7 @@ static bool fits_scope(uint32_t code, enum scope scope) {
       return scope == SUPERVISOR;
     case OP_HOSTNAME:
     case OP_LOOPBACK:
+    case OP_SYSCTL:
     case OP_RETIRE:
     case OP_APP:
       return scope == POD;
@@ -142,6 +143,8 @@ static bool fits_scope(uint32_t code, enum scope scope) {
     case OP_WORKING_DIRECTORY:
     case OP_EXECUTE:
     case OP_IDS:
+    case OP_JOIN_CGROUPS:
+    case OP_LABEL:
       return scope == APP || scope == ENTER;
     default:
       return scope == APP;

@@ -117,16 +117,18 @@ static int change_directory(const char *path, struct report *r) {
 }
 
 static int set_oom_score(const char *value, struct report *r) {
-  struct statfs fs;
-  CLOSING int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-  /* A volume may lie on /proc: what is written must go to the kernel (CVE-2019-16884). */
-  if (fd >= 0 && fstatfs(fd, &fs) == 0 && fs.f_type != PROC_SUPER_MAGIC)
-    return fail_why(r, ENODEV, "set the OOM score to", value, "a volume hides /proc");
-  if (fd < 0 || !write_all(fd, value, strlen(value))) {
-    fail(r, errno, "set the OOM score to", value);
-    if (r->err == EACCES) remedy(r, "a higher os/linux/oom-score-adj: lowering it needs CAP_SYS_RESOURCE");
-    return -1;
-  }
+  if (write_proc("/proc/self/oom_score_adj", value, "set the OOM score to", r) == 0) return 0;
+  if (r->err == EACCES) remedy(r, "a higher os/linux/oom-score-adj: lowering it needs CAP_SYS_RESOURCE");
+  return -1;
+}
+
+/* A cgroup namespace of its own: the app sees no path above its cgroup. */
+static int join_cgroups(struct app *a, struct report *r) {
+  struct message m = {.type = MESSAGE_JOIN, .app = a->index};
+  if (!send_message(a->ends->channel, &m, -1) || receive_message(a->ends->channel, &m, true) != 1 ||
+      m.type != MESSAGE_GO)
+    return fail_why(r, ECANCELED, "start", NULL, "the cgroups of its limits could not be joined");
+  if (unshare(CLONE_NEWCGROUP) < 0 && errno != EINVAL) return fail(r, errno, "make a cgroup namespace", NULL);
   return 0;
 }
 
@@ -254,6 +256,11 @@ static int app_apply(struct app *a, const struct op *op, struct report *r) {
       return own_stdio(p, a->tree.slave) < 0 ? fail(r, errno, "give the app its standard descriptors", NULL) : 0;
     case OP_WORKING_DIRECTORY:
       return change_directory(op->f[WORKING_DIRECTORY_PATH].s, r);
+    case OP_LABEL:
+      p->label = *op;
+      return 0;
+    case OP_JOIN_CGROUPS:
+      return join_cgroups(a, r);
     case OP_READY:
       return wait_until_ready(a, r);
     case OP_PRE_START:
@@ -305,6 +312,16 @@ static int bring_loopback_up(struct report *r) {
   return 0;
 }
 
+/* Through the host's /proc: what is below /proc/sys follows the namespaces of the process that asks. */
+static int set_sysctl(const struct op *op, struct report *r) {
+  char path[4096];
+  struct text t = TEXT(path);
+  text_add(&t, "/proc/sys/");
+  text_add(&t, op->f[SYSCTL_PATH].s);
+  if (write_proc(path, op->f[SYSCTL_VALUE].s, "set sysctl", r) == 0) return 0;
+  return fail(r, r->err, "set sysctl", op->f[SYSCTL_PATH].s);
+}
+
 static int retire(const char *path, struct report *r) {
   CLOSING int fd = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   if (fd < 0) return fail(r, errno, "open", path);
@@ -332,6 +349,8 @@ static int pod_apply(struct pod *pod, const struct op *op, struct cursor *cursor
       return 0;
     case OP_LOOPBACK:
       return bring_loopback_up(r);
+    case OP_SYSCTL:
+      return set_sysctl(op, r);
     case OP_MOUNT:
       return mount_new(AT_FDCWD, op, r);
     case OP_RETIRE:

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/keyctl.h>
+#include <linux/magic.h>
 #include <linux/securebits.h>
 #include <signal.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "util.h"
@@ -40,6 +42,34 @@ int limit_capabilities(uint64_t kept, uint64_t used) {
     data[i].effective = data[i].permitted & (uint32_t)(used >> (32 * i));
   }
   return (int)syscall(SYS_capset, &header, data);
+}
+
+int write_member(const char *directory, const char *pid, struct report *r) {
+  char path[4096 + 16];
+  struct text t = TEXT(path);
+  text_add(&t, directory);
+  text_add(&t, "/cgroup.procs");
+  CLOSING int fd = open(path, O_WRONLY | O_CLOEXEC);
+  if (fd < 0 || !write_all(fd, pid, strlen(pid))) return fail(r, errno, "join cgroup", directory);
+  return 0;
+}
+
+int write_proc(const char *path, const char *value, const char *action, struct report *r) {
+  struct statfs fs;
+  CLOSING int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+  /* A volume may lie on /proc: what is written must go to the kernel (CVE-2019-16884). */
+  if (fd >= 0 && fstatfs(fd, &fs) == 0 && fs.f_type != PROC_SUPER_MAGIC)
+    return fail_why(r, ENODEV, action, value, "a volume hides /proc");
+  if (fd < 0 || !write_all(fd, value, strlen(value))) return fail(r, errno, action, value);
+  return 0;
+}
+
+/* AppArmor has a directory of its own since Linux 5.8; SELinux, and AppArmor before, use the common file. */
+static int set_label(const struct op *op, struct report *r) {
+  const char *module = op->f[LABEL_MODULE].s, *text = op->f[LABEL_TEXT].s;
+  const char *own = "/proc/self/attr/apparmor/exec";
+  bool apparmor = strcmp(module, "apparmor") == 0 && access(own, F_OK) == 0;
+  return write_proc(apparmor ? own : "/proc/self/attr/exec", text, "set the security label", r);
 }
 
 static int limit_bounding(uint64_t kept) {
@@ -197,6 +227,7 @@ static int diagnose(const char *path, int err, struct report *r) {
 int process_execute(const struct process *p, const char *path, const struct field *argv, struct report *r) {
   char **args = vector(argv), **env = vector(&p->environment);
   int err = ENOMEM;
+  if (p->label.code != 0 && set_label(&p->label, r) < 0) return -1;
   if (args != NULL && env != NULL) {
     if (file_limit.rlim_max > 0) setrlimit(RLIMIT_NOFILE, &file_limit);
     execve(path, args, env);

@@ -14,6 +14,7 @@ struct process {
   uint32_t uid, gid;
   struct field groups;
   bool limited; /* process_limit was called */
+  struct op label; /* for execve; code 0: none */
 };
 
 /* Leaves at most `kept` of the calling process's capabilities (bits by number), of them `used` effective. */
@@ -22,6 +23,12 @@ int limit_capabilities(uint64_t kept, uint64_t used);
 /* rkt runs on Bun, which raises the soft limit of open files at its start. Notes what the caller had, for the
  * programs to get it back. */
 void remember_file_limit(void);
+
+/* Writes `pid` ("0": the calling process) into the cgroup `directory`. */
+int write_member(const char *directory, const char *pid, struct report *r);
+
+/* Writes `value` to a file of /proc, and to nothing that an app put in its place. */
+int write_proc(const char *path, const char *value, const char *action, struct report *r);
 
 /* Default dispositions, empty mask: Bun, and many a shell, leave SIGPIPE ignored, and exec keeps that. */
 void reset_signals(void);

@@ -40,10 +40,11 @@ struct supervised {
 };
 
 struct supervisor {
+  const struct plan *plan;
   const char *command;
   struct op options;
-  const char *cgroup; /* NULL: none */
-  struct op devices;  /* code 0: none */
+  struct op cgroup; /* code 0: none */
+  struct op devices; /* code 0: none */
   int lock, control, signals;
   int status_dir, pids_dir, rkt_dir, log_dir;
   pid_t pod; /* PID 1, host's number; 0: reaped */
@@ -167,7 +168,7 @@ static int prepare_apply(struct supervisor *s, const struct op *op, struct curso
       s->options = *op;
       return 0;
     case OP_CGROUP:
-      s->cgroup = op->f[CGROUP_PATH].s;
+      s->cgroup = *op;
       return 0;
     case OP_DEVICES:
       s->devices = *op;
@@ -257,15 +258,20 @@ static int restrict_devices(struct supervisor *s, int cgroup, struct report *r) 
   return 0;
 }
 
+static int open_cgroup(const struct supervisor *s, size_t field) {
+  const char *path = s->cgroup.code == 0 ? "" : s->cgroup.f[field].s;
+  return path[0] == 0 ? -1 : open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
 static int clone_pod(struct supervisor *s, const struct plan *plan, struct cursor start, struct report *r) {
   struct pod pod = {.plan = plan, .start = start, .apps = s->ends, .volumes = &s->volumes, .count = s->count};
   pod.flags = (uint32_t)s->options.f[OPTIONS_FLAGS].n;
   uint64_t flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS;
   if ((pod.flags & OPTION_IS_NEW_NETWORK) != 0) flags |= CLONE_NEWNET;
   if (make_channel(&s->control, &pod.control) < 0) return fail(r, errno, "make a socket", NULL);
-  CLOSING int cgroup = s->cgroup == NULL ? -1 : open(s->cgroup, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  CLOSING int cgroup = open_cgroup(s, CGROUP_PATH), init = open_cgroup(s, CGROUP_INIT);
   if (restrict_devices(s, cgroup, r) < 0) return -1;
-  s->pod = sys_clone(flags, cgroup);
+  s->pod = sys_clone(flags, init < 0 ? cgroup : init);
   /* A cgroup that takes no processes costs tracking, not the pod, unless it keeps devices from it. */
   if (s->pod < 0 && cgroup >= 0 && s->devices.code == 0) s->pod = sys_clone(flags, -1);
   if (s->pod < 0) {
@@ -276,6 +282,7 @@ static int clone_pod(struct supervisor *s, const struct plan *plan, struct curso
   }
   if (s->pod == 0) {
     close_fd(cgroup);
+    close_fd(init);
     close_our_ends(s);
     pod_main(&pod);
   }
@@ -287,15 +294,72 @@ static int clone_pod(struct supervisor *s, const struct plan *plan, struct curso
   return 0;
 }
 
-/* What is left to do needs no capability (the files belong to uid 0, and so does PID 1) until the cgroup is removed:
- * the root of that hierarchy is mode 0555. */
+/* What is left to do needs no capability (the files belong to uid 0, and so does PID 1) until the cgroups are removed:
+ * the root of a hierarchy is mode 0555. */
 #define AT_THE_END (1ull << CAP_DAC_OVERRIDE)
 
 static int give_up_power(const struct supervisor *s, struct report *r) {
-  uint64_t kept = s->cgroup != NULL ? AT_THE_END : 0;
+  uint64_t kept = s->cgroup.code != 0 ? AT_THE_END : 0;
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || limit_capabilities(kept, 0) < 0)
     return fail(r, errno, "give up capabilities", NULL);
   return 0;
+}
+
+/* --- cgroups of limits ---------------------------------------------------------------------------------------------- */
+
+/* The operation by which app number `index` joins the cgroups of its limits; false when it has none. */
+static bool find_cgroups(const struct supervisor *s, size_t index, struct op *op) {
+  struct cursor cursor = plan_start(s->plan);
+  for (size_t i = 0; i <= index; i++)
+    if (!plan_find(&cursor, OP_APP, op)) return false;
+  while (plan_next(&cursor, op) && op->code != OP_END)
+    if (op->code == OP_JOIN_CGROUPS) return true;
+  return false;
+}
+
+/* `pid` is the host's. From here and not by the app itself: it may have no power over them (user namespaces). */
+static int join_cgroups(const struct supervisor *s, size_t index, pid_t pid, struct report *r) {
+  struct op op;
+  char number[24];
+  struct text t = TEXT(number);
+  text_number(&t, (uint64_t)pid);
+  if (!find_cgroups(s, index, &op)) return fail_why(r, EINVAL, "join cgroups", NULL, "the plan has none for this app");
+  const char *at = op.f[JOIN_CGROUPS_DIRECTORIES].s;
+  for (uint64_t i = 0; i < op.f[JOIN_CGROUPS_DIRECTORIES].n; i++)
+    if (write_member(plan_string(&at), number, r) < 0) return -1;
+  return 0;
+}
+
+/* How many processes the kernel killed in the app's cgroup for want of memory: `oom_kill N`. */
+static uint64_t count_oom_kills(const char *path) {
+  char text[2048];
+  uint64_t count = 0;
+  CLOSING int fd = path[0] == 0 ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+  ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+  if (n <= 0) return 0;
+  text[n] = 0;
+  const char *at = strncmp(text, "oom_kill ", 9) == 0 ? text : strstr(text, "\noom_kill ");
+  if (at == NULL) return 0;
+  for (at += at[0] == '\n' ? 10 : 9; *at >= '0' && *at <= '9'; at++) count = count * 10 + (uint64_t)(*at - '0');
+  return count;
+}
+
+static void report_oom(const struct supervisor *s, size_t index, int status) {
+  struct op op;
+  if (!find_cgroups(s, index, &op)) return;
+  uint64_t kills = count_oom_kills(op.f[JOIN_CGROUPS_OOM_FILE].s);
+  if (kills == 0) return;
+  const char *name = s->apps[index].name, *limit = op.f[JOIN_CGROUPS_MEMORY_LIMIT].s;
+  char number[24];
+  struct text t = TEXT(number);
+  text_number(&t, kills);
+  CLOSING int dir = openat(s->rkt_dir, "oom-kills", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (dir >= 0) write_number(dir, name, kills);
+  if (status == 128 + SIGKILL)
+    say(s->command, ": app \"", name, "\" was killed: it ran out of memory", limit[0] != 0 ? ", its limit is " : "", limit, NULL);
+  else
+    say(s->command, ": app \"", name, "\" ran out of memory", limit[0] != 0 ? ", its limit is " : "", limit,
+        ": processes killed: ", number, NULL);
 }
 
 /* --- decisions ------------------------------------------------------------------------------------------------------ */
@@ -324,6 +388,7 @@ static void app_ended(struct supervisor *s, struct supervised *a, int status) {
   a->ended = true;
   int err = write_number(s->status_dir, a->name, (uint64_t)status);
   if (err != 0) say(s->command, ": cannot write the status of app \"", a->name, "\": ", strerror(err), NULL);
+  report_oom(s, (size_t)(a - s->apps), status);
   if (status == 0) return;
   pod_failed(s, status);
   order_stop(s, SIGTERM);
@@ -355,11 +420,27 @@ static void let_go_if_ready(struct supervisor *s) {
 
 /* --- events --------------------------------------------------------------------------------------------------------- */
 
+static void answer_join(struct supervisor *s, struct supervised *a, pid_t sender) {
+  struct message m = {.type = MESSAGE_GO};
+  struct report r = {.status = STATUS_FAILED};
+  if (a->ready || sender <= 0) return; /* only our own code asks, and before any program runs */
+  if (join_cgroups(s, (size_t)(a - s->apps), sender, &r) == 0) {
+    send_message(a->channel, &m, -1);
+    return;
+  }
+  a->failed = true;
+  print_report(s->command, s->count > 1 ? a->name : NULL, &r);
+  give_up(s);
+}
+
 static void read_channel(struct supervisor *s, struct supervised *a) {
   struct message m = {0};
   int got;
   while ((got = receive_message(a->channel, &m, false)) == 1) {
     switch (m.type) {
+      case MESSAGE_JOIN:
+        answer_join(s, a, m.sender);
+        break;
       case MESSAGE_READY:
         a->ready = true;
         a->out.pid = a->err.pid = m.value;
@@ -539,18 +620,23 @@ static void drain(struct supervisor *s) {
   }
 }
 
+static void remove_cgroups(const struct op *op) {
+  const char *at = op->f[CGROUP_DIRECTORIES].s;
+  for (uint64_t i = 0; i < op->f[CGROUP_DIRECTORIES].n; i++) rmdir(plan_string(&at));
+}
+
 static int finish(struct supervisor *s) {
   terminal_restore(&s->terminal);
-  /* Empty by now. Where it is not (a process that `enter` brought in is being reaped), `rkt gc` removes it. */
-  if (s->cgroup != NULL && limit_capabilities(AT_THE_END, AT_THE_END) == 0) rmdir(s->cgroup);
+  /* Empty by now. Where one is not (a process that `enter` brought in is being reaped), `rkt gc` removes it. */
+  if (s->cgroup.code != 0 && limit_capabilities(AT_THE_END, AT_THE_END) == 0) remove_cgroups(&s->cgroup);
   return s->failed ? s->status : 0;
 }
 
-/* No process was made. rkt made the cgroup before the plan. */
+/* No process was made. rkt made the cgroups before the plan. */
 static int fail_early(const struct plan *plan) {
   struct cursor cursor = plan_start(plan);
   struct op op;
-  if (plan_find(&cursor, OP_CGROUP, &op)) rmdir(op.f[CGROUP_PATH].s);
+  if (plan_find(&cursor, OP_CGROUP, &op)) remove_cgroups(&op);
   return STATUS_FAILED;
 }
 
@@ -560,6 +646,7 @@ int supervise(const struct plan *plan, int lock) {
   struct report r = {.status = STATUS_FAILED};
   struct cursor start;
   s->lock = lock;
+  s->plan = plan;
   s->command = "run";
   s->terminal.master = s->volumes.source = -1;
   s->signals = take_signals();

@@ -91,12 +91,6 @@ export function makePodCgroup(
   return cgroup;
 }
 
-/** The directory of a running pod's cgroup, by its `subcgroup` file; undefined where it cannot be seen. */
-export function cgroupDirectory(subcgroup: string): string | undefined {
-  const mount = findCgroup2Mount(readFileSync("/proc/self/mountinfo", "utf8"));
-  return mount === undefined ? undefined : join(mount, subcgroup);
-}
-
 /**
  * Removes a pod's cgroup that stage1 left (it was killed). `subcgroup` is the content of the pod's file. True when
  * nothing is left; false when it is not empty.

@@ -171,6 +171,8 @@ const noOverlay = () => bool("disable the overlay file system");
 const interactive = () => bool("run the pod with a terminal; one app only");
 const app = () => text("name of the app in the pod", { metavar: "NAME" });
 
+const strict = () => bool("fail when an isolator cannot be enforced on this machine");
+
 const podFlags = () =>
   ({
     ...stage1Flags(),
@@ -183,6 +185,7 @@ const podFlags = () =>
     ),
     "inherit-env": bool("inherit all environment variables not set by apps"),
     "no-overlay": noOverlay(),
+    strict: strict(),
     "private-users": bool("run within user namespaces"),
     "set-env": parsed<ReadonlyMap<string, string>>(
       "environment variable for all apps, NAME=VALUE (repeatable)",
@@ -246,6 +249,7 @@ export const runPreparedFlags = () =>
     hostname: hostname(),
     ipc: ipc(),
     "log-prefix": logPrefix(),
+    strict: strict(),
   }) as const satisfies FlagSpecs;
 
 export const fetchFlags = () =>

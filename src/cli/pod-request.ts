@@ -90,6 +90,7 @@ interface StartFlags {
   readonly ipc: string;
   readonly "log-prefix": string;
   readonly "mds-register": boolean;
+  readonly strict: boolean;
 }
 
 /** What cannot go together, and what this version cannot start. */
@@ -140,6 +141,7 @@ export function startOptions(
       domain: flags["dns-domain"],
     },
     hosts: flags["hosts-entry"],
+    strict: flags.strict,
   };
 }
 

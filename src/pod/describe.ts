@@ -11,6 +11,7 @@ import {
   appState,
   POD_FILES,
   readAppStatuses,
+  readOomKills,
   readPodManifest,
   readPodTimes,
 } from "./read.ts";
@@ -34,6 +35,8 @@ export interface AppDescription {
   readonly started_at?: number;
   readonly finished_at?: number;
   readonly exit_code?: number;
+  /** Processes that the kernel killed for want of memory; only of an app that has ended. */
+  readonly oom_kills?: number;
   readonly image_id: string;
   readonly mounts?: readonly {
     readonly name: string;
@@ -83,13 +86,14 @@ export function describePod(view: PodView): PodDescription {
   const { ref, manifest, created, started, networks } = view;
   const apps = manifest?.apps ?? [];
   const statuses = apps.length === 0 ? new Map<string, number>() : readAppStatuses(ref);
+  const oomKills = statuses.size === 0 ? new Map<string, number>() : readOomKills(ref);
   return {
     name: ref.uuid,
     state: ref.state,
     ...(networks.length > 0 && { networks }),
     ...(apps.length > 0 && {
       app_names: apps.map((app) => app.name),
-      apps: apps.map((app) => describeApp(view, app, statuses)),
+      apps: apps.map((app) => describeApp(view, app, statuses, oomKills.get(app.name))),
     }),
     ...(created !== undefined && { created_at: Math.floor(created.getTime() / 1000) }),
     ...(started !== undefined && { started_at: Math.floor(started.getTime() / 1000) }),
@@ -112,6 +116,7 @@ function describeApp(
   view: PodView,
   app: RuntimeApp,
   statuses: ReadonlyMap<string, number>,
+  oomKills: number | undefined,
 ): AppDescription {
   const status = statuses.get(app.name);
   const finished = statusTime(view.ref, app.name, status);
@@ -136,6 +141,7 @@ function describeApp(
     ...(view.started !== undefined && { started_at: nanoseconds(view.started) }),
     ...(finished !== undefined && { finished_at: nanoseconds(finished) }),
     ...(status !== undefined && { exit_code: status }),
+    ...(oomKills !== undefined && { oom_kills: oomKills }),
     image_id: app.image.id ?? "",
     ...(mounts.length > 0 && { mounts }),
     ...maps(app.app?.userAnnotations, app.app?.userLabels),

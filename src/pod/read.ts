@@ -23,6 +23,10 @@ export const POD_FILES = {
   pid: "pid",
   ppid: "ppid",
   subcgroup: "subcgroup",
+  /** The cgroups made for the pod's limits, absolute, one on a line, parents first. */
+  cgroups: "cgroups",
+  /** One file for each app that lost processes for want of memory; the content is how many. */
+  oomKills: "stage1/rootfs/rkt/oom-kills",
   overlayPrepared: "overlay-prepared",
   appsInfo: "appsinfo",
   sharedVolumes: "sharedVolumes",
@@ -110,6 +114,12 @@ export function readSubcgroup(pod: PodRef): string | undefined {
   return absent(() => readFileSync(join(pod.path, POD_FILES.subcgroup), "utf8"))?.trim();
 }
 
+/** The cgroups made for the pod's limits, parents first; whether they are still there is not said. */
+export function readLimitCgroups(pod: PodRef): readonly string[] {
+  const text = absent(() => readFileSync(join(pod.path, POD_FILES.cgroups), "utf8")) ?? "";
+  return text.split("\n").filter((line) => line !== "");
+}
+
 /** All apps run (and have said so, when they notify). */
 export function isReady(pod: PodRef): boolean {
   return absent(() => readlinkSync(join(pod.path, POD_FILES.supervisorStatus))) === "ready";
@@ -117,7 +127,15 @@ export function isReady(pod: PodRef): boolean {
 
 /** Exit statuses of the apps that ended: app name → status. */
 export function readAppStatuses(pod: PodRef): ReadonlyMap<string, number> {
-  const folder = join(pod.path, POD_FILES.status);
+  return readNumbers(join(pod.path, POD_FILES.status));
+}
+
+/** Processes that the kernel killed for want of memory: app name → how many. Only apps that have ended. */
+export function readOomKills(pod: PodRef): ReadonlyMap<string, number> {
+  return readNumbers(join(pod.path, POD_FILES.oomKills));
+}
+
+function readNumbers(folder: string): ReadonlyMap<string, number> {
   const statuses = new Map<string, number>();
   for (const name of absent(() => readdirSync(folder)) ?? []) {
     const status = readNumber(join(folder, name));

@@ -4,10 +4,11 @@
 import { realpathSync } from "node:fs";
 import { join } from "node:path";
 import { removePodCgroup } from "../cgroup/pod-cgroup.ts";
+import { removeCgroups } from "../cgroup/remove-cgroups.ts";
 import { isErrno } from "../lib/errors.ts";
 import type { PodRef } from "../pod/directory.ts";
 import { PodError } from "../pod/errors.ts";
-import { readSubcgroup } from "../pod/read.ts";
+import { readLimitCgroups, readSubcgroup } from "../pod/read.ts";
 import { type Lock, tryLockDirectory } from "../sys/lock.ts";
 import { mountPointsBelow, unmount } from "../sys/mounts.ts";
 import { removeTree } from "../sys/remove-tree.ts";
@@ -59,13 +60,17 @@ function lockToDelete(pod: PodRef): Lock | undefined {
 /** How long the processes of a pod that was killed may take to be gone. */
 const DYING_MS = 5000;
 
-/** Removes the pod's cgroup, which stage1 removes itself unless it was killed. */
+/** Removes the pod's cgroups, which stage1 removes itself unless it was killed. */
 function removeCgroup(pod: PodRef): void {
   const subcgroup = readSubcgroup(pod);
-  if (subcgroup === undefined) return;
+  const limits = readLimitCgroups(pod);
+  if (subcgroup === undefined && limits.length === 0) return;
+  const remove = () =>
+    (limits.length === 0 || removeCgroups(pod.uuid, limits)) &&
+    (subcgroup === undefined || removePodCgroup(subcgroup));
   // The lock goes with the supervisor; the kernel ends the processes of its PID namespace a moment later.
   const end = performance.now() + DYING_MS;
-  while (!removePodCgroup(subcgroup)) {
+  while (!remove()) {
     if (performance.now() > end) {
       throw new PodError("POD_BUSY", `pod "${pod.uuid}" still has processes in its cgroup`);
     }

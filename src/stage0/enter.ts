@@ -3,11 +3,11 @@
 // privilege than the app (rkt-cli §5.9; CVE-2019-10144, -10145, -10147).
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { cgroupDirectory } from "../cgroup/pod-cgroup.ts";
+import { type AppCgroups, readCgroupsOfPod } from "../cgroup/app-cgroups.ts";
 import { isErrno } from "../lib/errors.ts";
 import type { InsecureOptions } from "../lib/insecure-options.ts";
 import { findPod, type PodRef } from "../pod/directory.ts";
-import { POD_FILES, readPodManifest, readPodProcesses, readSubcgroup } from "../pod/read.ts";
+import { POD_FILES, readPodManifest, readPodProcesses } from "../pod/read.ts";
 import { launchEnter } from "../stage1/launch.ts";
 import { compileEnterPlan } from "../stage1/plan/compile.ts";
 import { Stage0Error } from "./errors.ts";
@@ -39,7 +39,7 @@ export async function enterPod(pod: PodRef, options: EnterOptions): Promise<neve
   const index = apps.findIndex((app) => app.name === name);
   const app = apps[index];
   if (app === undefined) throw new Error("an app that is not in its pod");
-  const subcgroup = readSubcgroup(pod);
+  const cgroups = cgroupsOf(pod, appPid);
   const plan = compileEnterPlan({
     commandName: options.commandName,
     app: planApp({ uuid: pod.uuid, path: pod.path, manifest, apps }, app, index, options.dataDir),
@@ -49,9 +49,20 @@ export async function enterPod(pod: PodRef, options: EnterOptions): Promise<neve
     term: options.term,
     terminal: options.terminal,
     insecure: options.insecure,
-    cgroup: subcgroup === undefined ? undefined : cgroupDirectory(subcgroup),
+    cgroup: cgroups.unified,
+    joins: cgroups.v1,
   });
   return launchEnter(plan, { uuid: pod.uuid });
+}
+
+/** An app that has ended meanwhile has none; stage1 finds out that it is not there. */
+function cgroupsOf(pod: PodRef, appPid: number): AppCgroups {
+  try {
+    return readCgroupsOfPod(pod.uuid, appPid);
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ESRCH")) return { unified: undefined, v1: [] };
+    throw error;
+  }
 }
 
 function notRunning(pod: PodRef): Stage0Error {

@@ -7,6 +7,8 @@ export type Stage0ErrorCode =
   | "IMAGE_UNVERIFIED"
   | "VOLUME_SOURCE"
   | "VOLUME_CONTENT"
+  | "ISOLATOR_INVALID"
+  | "ISOLATOR_UNENFORCED"
   | "EXPORT"
   | "TIMEOUT";
 

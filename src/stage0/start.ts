@@ -4,7 +4,7 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { PodManifest } from "../appc/index.ts";
-import { makePodCgroup, type PodCgroup, removePodCgroup } from "../cgroup/pod-cgroup.ts";
+import { makePodCgroup, removePodCgroup } from "../cgroup/pod-cgroup.ts";
 import type { InsecureOptions } from "../lib/insecure-options.ts";
 import type { Reporter } from "../lib/reporter.ts";
 import {
@@ -25,7 +25,8 @@ import type { LogPrefix, PlanApp, PodFiles } from "../stage1/plan/input.ts";
 import type { Plan } from "../stage1/plan/wire.ts";
 import { resolveIds } from "../stage1/resolve-user.ts";
 import { isFromDocker } from "./from-docker.ts";
-import { unenforcedIsolators } from "./isolators.ts";
+import type { LimitedPod } from "./limit-pod.ts";
+import { hasPlainIsolators } from "./plain-isolators.ts";
 import type { PreparedApp } from "./prepare.ts";
 import { filledVolumes, sourceDevices } from "./volume-sources.ts";
 
@@ -41,6 +42,8 @@ export interface StartOptions {
   readonly logPrefix: LogPrefix;
   readonly dns: DnsFlags;
   readonly hosts: readonly ("host" | readonly HostsEntry[])[];
+  /** An isolator that cannot be enforced here is an error. */
+  readonly strict: boolean;
 }
 
 export interface StartContext {
@@ -56,27 +59,24 @@ interface PodToStart {
   readonly apps: readonly Omit<PreparedApp, "key">[];
 }
 
-/** Compiles the pod's plan. Writes into the pod directory, starts nothing. */
-export function planPod(pod: PodToStart, options: StartOptions, context: StartContext): Plan {
+/** Compiles the pod's plan. Writes into the pod directory, makes its cgroups, starts nothing. */
+export async function planPod(
+  pod: PodToStart,
+  options: StartOptions,
+  context: StartContext,
+): Promise<Plan> {
   const devices = sourceDevices(pod.manifest, pod.apps);
   const hostname = options.hostname === "" ? `rkt-${pod.uuid}` : checkHostname(options.hostname);
   const files = writeConfigurationFiles(pod.path, hostname, options);
-  for (const { name, app } of pod.apps) {
-    for (const isolator of unenforcedIsolators(app)) {
-      context.report.line(
-        "",
-        `warning: app "${name}": the isolator ${isolator} is not enforced by this version`,
-      );
-    }
-  }
   const apps = pod.apps.map((app, i) => planApp(pod, app, i, context.dataDir));
-  const cgroup = makeCgroup(pod, context.report);
-  const plan = withCgroup(cgroup, () =>
-    compilePlan({
+  const limited = await limitPod(pod, options, context.report);
+  const cgroup = limited?.unified === undefined ? makeCgroup(pod, context.report) : undefined;
+  try {
+    const plan = compilePlan({
       commandName: options.commandName,
       uuid: pod.uuid,
       pod: pod.manifest,
-      apps,
+      apps: limited === undefined ? apps : apps.map((app) => withLimits(app, limited)),
       network: options.network,
       hostname,
       interactive: options.interactive,
@@ -85,30 +85,45 @@ export function planPod(pod: PodToStart, options: StartOptions, context: StartCo
       files,
       devices,
       filledVolumes: filledVolumes(pod),
-      cgroup: cgroup?.directory,
-    }),
-  );
-  for (const warning of plan.warnings) context.report.line("", `warning: ${warning}`);
-  return plan;
+      cgroup: limited?.unified?.pod ?? cgroup?.directory,
+      cgroupInit: limited?.unified?.init,
+      cgroupDirectories: limited?.directories,
+      sysctls: limited?.sysctls,
+    });
+    for (const warning of plan.warnings) context.report.line("", `warning: ${warning}`);
+    return plan;
+  } catch (error) {
+    // A pod that cannot be compiled stays prepared; its cgroups do not stay with it.
+    limited?.remove();
+    if (cgroup !== undefined) removePodCgroup(cgroup.subcgroup);
+    throw error;
+  }
 }
 
+/** Undefined for a pod that asks for nothing but what every app gets. */
+async function limitPod(
+  pod: PodToStart,
+  options: StartOptions,
+  report: Reporter,
+): Promise<LimitedPod | undefined> {
+  if (hasPlainIsolators(pod)) return undefined;
+  const { limitPod } = await import("./limit-pod.ts");
+  return limitPod(pod, { network: options.network, strict: options.strict, report });
+}
+
+const withLimits = (app: PlanApp, limited: LimitedPod): PlanApp => ({
+  ...app,
+  cgroups: limited.cgroupsOf(app.runtime.name),
+  label: limited.labelOf(app.runtime.name),
+});
+
 /** Makes the pod's cgroup and notes where it is, so that gc finds it whatever happens. */
-function makeCgroup(pod: PodToStart, report: Reporter): PodCgroup | undefined {
+function makeCgroup(pod: PodToStart, report: Reporter): ReturnType<typeof makePodCgroup> {
   return makePodCgroup(pod.uuid, {
     explain: (reason) => report.debug("", reason),
     note: (subcgroup) =>
       writeFileSync(join(pod.path, POD_FILES.subcgroup), subcgroup, { mode: 0o640 }),
   });
-}
-
-/** A pod that cannot be compiled stays prepared; its cgroup does not stay with it. */
-function withCgroup<T>(cgroup: PodCgroup | undefined, work: () => T): T {
-  try {
-    return work();
-  } catch (error) {
-    if (cgroup !== undefined) removePodCgroup(cgroup.subcgroup);
-    throw error;
-  }
 }
 
 /** What the plan needs of one app, with users and programs looked up in its image. */

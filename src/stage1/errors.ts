@@ -11,6 +11,7 @@ export type Stage1ErrorCode =
   | "CAPABILITY_CONFLICT"
   | "VOLUME_NOT_FOUND"
   | "VOLUME_INVALID"
+  | "SYSCTL_REFUSED"
   | "PLAN_INVALID"
   | "PLAN_TOO_LARGE"
   | "LAUNCH_FAILED";

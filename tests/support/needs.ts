@@ -14,6 +14,9 @@ const WAYS = {
   strace: () => Bun.which("strace") !== null || "strace is missing",
   cgroup2: () =>
     /- cgroup2 /.test(readFileSync("/proc/self/mountinfo", "utf8")) || "cgroup2 is not mounted",
+  controllersV1: () =>
+    /- cgroup \S+ .*\bmemory\b/.test(readFileSync("/proc/self/mountinfo", "utf8")) ||
+    "the memory controller is not on cgroup v1",
 } as const;
 
 export type Need = keyof typeof WAYS;

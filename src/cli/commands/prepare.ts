@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `rkt prepare` (rkt-cli §5.1): fetches and sets up a pod for `rkt run-prepared`; prints its UUID.
 import { silentReporter } from "../../lib/reporter.ts";
-import { keepPrepared, preparePod } from "../../stage0/prepare.ts";
+import { discard, keepPrepared, preparePod } from "../../stage0/prepare.ts";
 import type { Run } from "../command.ts";
 import type { prepareFlags } from "../flag-sets.ts";
 import { overlayWanted, podSource, pullPolicyOf, refuseUnavailable } from "../pod-request.ts";
@@ -15,7 +15,7 @@ export const run: Run<typeof prepareFlags> = async (words) => {
   const images = { pullPolicy, dependencies: true };
   const quietly = <T extends object>(part: T): T =>
     flags.quiet ? { ...part, report: silentReporter } : part;
-  const { pod } = await preparePod(
+  const { pod, manifest, apps } = await preparePod(
     { source, overlay: await overlayWanted(context, flags["no-overlay"]) },
     {
       dataDir,
@@ -23,6 +23,15 @@ export const run: Run<typeof prepareFlags> = async (words) => {
       fetch: async () => quietly(await context.fetchContext(images)),
     },
   );
+  if (flags.strict) {
+    try {
+      const { requireEnforceable } = await import("../../stage0/limit-pod.ts");
+      requireEnforceable({ uuid: pod.uuid, manifest, apps });
+    } catch (error) {
+      discard(dataDir, pod);
+      throw error;
+    }
+  }
   keepPrepared(dataDir, pod);
   context.out(`${pod.uuid}\n`);
   return 0;

@@ -24,7 +24,7 @@ export const run: Run<typeof runPreparedFlags> = async ({ context, flags, args, 
   if (flags.interactive && apps.length > 1) {
     throw new PodError("POD_STATE", "interactive option only supports pods with one app");
   }
-  const plan = planPod({ uuid: pod.uuid, path: pod.path, manifest, apps }, options, {
+  const plan = await planPod({ uuid: pod.uuid, path: pod.path, manifest, apps }, options, {
     dataDir,
     report: context.reporter,
   });

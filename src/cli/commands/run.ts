@@ -41,7 +41,7 @@ export const run: Run<typeof runFlags> = async (words) => {
   );
   const start = { uuid: pod.uuid, path: pod.path, manifest, apps };
   try {
-    const plan = planPod(start, options, { dataDir, report: context.reporter });
+    const plan = await planPod(start, options, { dataDir, report: context.reporter });
     if (!flags["dry-run"]) startPod(moveToRun(dataDir, pod), plan);
     const { describePlan } = await import("../../stage1/plan/describe.ts");
     context.out(`${describePlan(plan)}\n`);

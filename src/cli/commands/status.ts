@@ -3,7 +3,7 @@
 import { formatTime } from "../../lib/humanize.ts";
 import { describePod, viewPod } from "../../pod/describe.ts";
 import type { PodRef } from "../../pod/directory.ts";
-import { readAppStatuses, readPodProcesses } from "../../pod/read.ts";
+import { readAppStatuses, readOomKills, readPodProcesses } from "../../pod/read.ts";
 import { isAfterRun } from "../../pod/state.ts";
 import { waitForEnd, waitForReady } from "../../stage0/wait.ts";
 import type { Invocation, Run } from "../command.ts";
@@ -55,6 +55,7 @@ function processLines(pod: PodRef): string[] {
   lines.push(`exited=${pod.state === "exited" || pod.state === "exited garbage"}`);
   if (pod.state !== "running") {
     for (const [app, status] of readAppStatuses(pod)) lines.push(`app-${app}=${status}`);
+    for (const [app, kills] of readOomKills(pod)) lines.push(`oom-kills-${app}=${kills}`);
   }
   return lines;
 }

@@ -186,6 +186,11 @@ function limits(app: PlanApp, insecureCapabilities: boolean): Op[] {
   return ops;
 }
 
+/** Unset for nearly every app. */
+function label({ label }: PlanApp): Op[] {
+  return label === undefined ? [] : [{ kind: "label", module: label.module, text: label.text }];
+}
+
 const variables = (list: PlanApp["environment"], more: readonly string[] = []): Op => ({
   kind: "environment",
   variables: [...list.map(([name, value]) => `${name}=${value}`), ...more],
@@ -215,7 +220,11 @@ function compileApp(input: PlanInput, app: PlanApp, volumes: readonly Op[]): Op[
   ops.push(variables(app.environment), ...limits(app, input.insecure.capabilities));
   const { uid, gid, supplementaryGids } = app.ids;
   ops.push({ kind: "ids", uid, gid, groups: supplementaryGids });
-  ops.push({ kind: "workingDirectory", path: workingDirectory(app) });
+  ops.push({ kind: "workingDirectory", path: workingDirectory(app) }, ...label(app));
+  if (app.cgroups !== undefined) {
+    // Late, so that what the set-up takes is not the app's; and before `ready`, because afterwards programs run.
+    ops.push({ kind: "joinCgroups", ...app.cgroups });
+  }
   // No program of the pod runs before the last app is set up: a failure then leaves nothing half done, and no
   // program can watch a set-up.
   ops.push({ kind: "ready" });
@@ -244,12 +253,20 @@ function optionFlags(input: PlanInput): number {
   );
 }
 
+function cgroup({ cgroup, cgroupInit = "", cgroupDirectories = [] }: PlanInput): Op[] {
+  if (cgroup === undefined && cgroupDirectories.length === 0) return [];
+  const directories = [...cgroupDirectories].reverse();
+  if (cgroup !== undefined && !directories.includes(cgroup)) directories.push(cgroup);
+  return [{ kind: "cgroup", path: cgroup ?? "", init: cgroupInit, directories }];
+}
+
 function podDirectories(input: PlanInput): string[] {
   return [
     "logs",
     `${R}/rkt/status`,
     `${R}/rkt/pids`,
     SHM,
+    ...(input.apps.some((app) => app.cgroups !== undefined) ? [`${R}/rkt/oom-kills`] : []),
     ...input.apps.map((app) => appRootPath(app.runtime.name)),
   ];
 }
@@ -297,12 +314,13 @@ export function compilePlan(input: PlanInput): Plan {
     ...directories(podDirectories(input)),
     ...volumes.ops,
   ];
-  if (input.cgroup !== undefined) ops.push({ kind: "cgroup", path: input.cgroup });
+  ops.push(...cgroup(input));
   const policy = deviceOperation(input, mounts.flat());
   if (policy !== undefined) ops.push(policy);
   ops.push({ kind: "pod" });
   ops.push({ kind: "hostname", name: input.hostname });
   if (input.network === "none") ops.push({ kind: "loopback" });
+  for (const { path, value } of input.sysctls ?? []) ops.push({ kind: "sysctl", path, value });
   ops.push(mount("tmpfs", SHM, { options: ["mode=1777"], attributes: noSuid | noDev }));
   apps.forEach((app, i) => {
     ops.push(...compileApp(input, app, volumes.attach[i] ?? []));
@@ -339,6 +357,10 @@ export function compileEnterPlan(input: EnterInput): Plan {
       app.environment.filter(([name]) => name !== "TERM"),
       [`TERM=${input.term ?? "vt100"}`],
     ),
+    ...(input.joins === undefined || input.joins.length === 0
+      ? []
+      : [{ kind: "joinCgroups", directories: input.joins, oomFile: "", memoryLimit: "" } as const]),
+    ...label(app),
     ...limits(app, input.insecure.capabilities),
     // rkt entered as root: more than an app that gave root up ever has (CVE-2019-10144 and its kin).
     { kind: "ids", uid: app.ids.uid, gid: app.ids.gid, groups: app.ids.supplementaryGids },

@@ -4,6 +4,7 @@
 // pod directory (stage1's working directory).
 import type { App, PodManifest, RuntimeApp } from "../../appc/index.ts";
 import type { InsecureOptions } from "../../lib/insecure-options.ts";
+import type { Sysctl } from "../sysctl.ts";
 
 /** Where an app's root file system comes from. An overlay is mounted only inside the pod. */
 export type AppRootfs =
@@ -29,6 +30,22 @@ export interface ResolvedCommand {
   readonly args: readonly string[];
 }
 
+/** The cgroups of an app's limits. */
+export interface AppCgroups {
+  /** It joins each before its first program runs; absolute. */
+  readonly directories: readonly string[];
+  /** The file that counts kills for want of memory (`oom_kill`); "": none. */
+  readonly oomFile: string;
+  /** For the sentence about such a kill; "": it has no limit of its own. */
+  readonly memoryLimit: string;
+}
+
+/** What a security module is asked to do at the app's execve: the text for its `exec` attribute. */
+export interface SecurityLabel {
+  readonly module: "apparmor" | "selinux";
+  readonly text: string;
+}
+
 export interface PlanApp {
   /** The app's entry in the pod manifest: name, image, mounts, readOnlyRootFS. */
   readonly runtime: RuntimeApp;
@@ -42,6 +59,8 @@ export interface PlanApp {
   readonly postStop?: ResolvedCommand | undefined;
   /** The complete environment in order (see environment.ts). */
   readonly environment: readonly (readonly [name: string, value: string])[];
+  readonly cgroups?: AppCgroups | undefined;
+  readonly label?: SecurityLabel | undefined;
 }
 
 /** Files that the pod binds into every app; absent ones are not touched. */
@@ -86,6 +105,12 @@ export interface PlanInput {
   readonly filledVolumes?: ReadonlySet<string> | undefined;
   /** Directory of the pod in the cgroup2 hierarchy (see src/cgroup); undefined: not tracked by cgroup. */
   readonly cgroup?: string | undefined;
+  /** Below it, for PID 1, when `cgroup` passes controllers on to the apps' and may hold no process. */
+  readonly cgroupInit?: string | undefined;
+  /** Every directory that was made for the pod, parents first: stage1 removes them at the end. */
+  readonly cgroupDirectories?: readonly string[] | undefined;
+  /** Kernel parameters of the pod's namespaces. */
+  readonly sysctls?: readonly Sysctl[] | undefined;
 }
 
 /** What `rkt enter` needs to run a program beside an app, with no more privilege than the app. */
@@ -104,5 +129,7 @@ export interface EnterInput {
   /** The caller's stdin is a terminal: give the program one of its own. */
   readonly terminal: boolean;
   readonly insecure: InsecureOptions;
+  /** The app's cgroup v2, and its directories in hierarchies of v1. */
   readonly cgroup?: string | undefined;
+  readonly joins?: readonly string[] | undefined;
 }

@@ -90,7 +90,11 @@ export const OPCODES = {
     code: 2,
     fields: { path: "string", mode: "u32", uid: "u32", gid: "u32", flags: "u32" },
   },
-  cgroup: { code: 3, fields: { path: "string" } },
+  /**
+   * `path`: the pod's in cgroup v2. PID 1 is cloned into it, or, where it passes controllers on, into `init` below.
+   * `directories` are removed when the pod has ended, in this order. "": none.
+   */
+  cgroup: { code: 3, fields: { path: "string", init: "string", directories: "strings" } },
   /** From here on PID 1 of the pod executes. */
   pod: { code: 4, fields: {} },
   hostname: { code: 5, fields: { name: "string" } },
@@ -152,6 +156,18 @@ export const OPCODES = {
   postStop: { code: 29, fields: { path: "string", argv: "strings" } },
   ids: { code: 30, fields: { uid: "u32", gid: "u32", groups: "numbers" } },
   execute: { code: 31, fields: { path: "string", argv: "strings" } },
+  /**
+   * Before any program of the app runs, the supervisor writes it into each directory's cgroup.procs. `oomFile` counts
+   * kills for want of memory, whose sentence names `memoryLimit`. In a plan for `enter` the helper joins by itself.
+   */
+  joinCgroups: {
+    code: 35,
+    fields: { directories: "strings", oomFile: "string", memoryLimit: "string" },
+  },
+  /** Sets a parameter of one of the pod's namespaces; `path` is below /proc/sys. */
+  sysctl: { code: 36, fields: { path: "string", value: "string" } },
+  /** The security module (`apparmor` or `selinux`) gets `text` for the next execve. */
+  label: { code: 37, fields: { module: "string", text: "string" } },
   /** Only in a plan for `enter`, instead of `pod`. */
   enter: { code: 32, fields: { podPid: "u32", appPid: "u32", cgroup: "string", flags: "u32" } },
   /** The supervisor opens a volume's source, the only time that it is looked up. */

@@ -152,6 +152,44 @@ describe("golden plans", () => {
     expect(policy(input([lent], { ...more, insecure }))).toBeUndefined();
   });
 
+  test("limits in cgroups, sysctls, a security label", () => {
+    const limited = app("limited", {
+      cgroups: {
+        directories: ["/cg/memory/pod.scope/limited", "/cg/cpu/pod.scope/limited"],
+        oomFile: "/cg/memory/pod.scope/limited/memory.oom_control",
+        memoryLimit: "16Mi",
+      },
+      label: { module: "apparmor", text: "exec profile" },
+    });
+    const plan = compilePlan(
+      input([limited, app("free")], {
+        cgroup: "/cg/unified/pod.scope",
+        cgroupDirectories: ["/cg/memory/pod.scope", "/cg/memory/pod.scope/limited"],
+        sysctls: [{ path: "kernel/shmmni", value: "77" }],
+      }),
+    );
+    const lines = describePlan(plan).split("\n");
+    const changed =
+      /^ *(?:app|end|pod|cgroup|sysctl|label|join-cgroups|ready|working-directory|pre-start)\b/;
+    expect(lines.filter((line) => changed.test(line))).toMatchSnapshot();
+    expect(lines.filter((line) => line.includes("oom-kills"))).toHaveLength(1);
+  });
+
+  test("enter joins an app's cgroups and takes its label", () => {
+    const plan = compileEnterPlan({
+      commandName: "enter",
+      app: app("one", { label: { module: "selinux", text: "u:r:t:s0" } }),
+      podPid: 100,
+      appPid: 102,
+      argv: ["sh"],
+      terminal: false,
+      insecure: SECURE,
+      cgroup: "/cg/unified/pod.scope",
+      joins: ["/cg/memory/pod.scope/one"],
+    });
+    expect(describePlan(plan)).toMatchSnapshot();
+  });
+
   test("enter joins an app with its user and limits", () => {
     const plan = compileEnterPlan({
       commandName: "enter",
