@@ -429,6 +429,19 @@ ${IMAGE_ARGUMENTS}`,
       seeAlso: ["prepare", "run"],
       load: async () => (await startRuntime()).runPrepared,
     }),
+  stats: (name) =>
+    command({
+      name,
+      brief: "Show what the apps of running pods use",
+      description: `Prints the CPU time, memory, processes and disk traffic of each app of running pods: of those that are named,
+or of all.
+${POD}`,
+      args: "[UUID...]",
+      flags: sets.statsFlags(),
+      completes: "pods",
+      seeAlso: ["status", "list"],
+      load: async () => (await runtime()).stats,
+    }),
   status: (name) =>
     command({
       name,

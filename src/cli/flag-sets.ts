@@ -286,6 +286,30 @@ export const statusFlags = () =>
     "uuid-file": uuidFile(),
   }) as const satisfies FlagSpecs;
 
+/** Bare or a true boolean: every second. A false one: once. */
+function parseWatch(value: string): number {
+  const wanted = value === "" ? true : parseGoBool(value);
+  if (wanted !== undefined) return wanted ? 1000 : 0;
+  const milliseconds = parseDuration(value);
+  if (milliseconds <= 0) {
+    throw new RktError("TIME_INVALID", "an interval is more than zero");
+  }
+  return milliseconds;
+}
+
+export const statsFlags = () =>
+  ({
+    watch: parsed<number>(
+      "print again and again; an optional interval as a duration, one second without",
+      0,
+      (_, value) => parseWatch(value),
+      { shown: "false", implied: "true", metavar: "BOOL|DURATION" },
+    ),
+    "no-legend": noLegend(),
+    full: full(),
+    format: format(),
+  }) as const satisfies FlagSpecs;
+
 export const stopFlags = () =>
   ({
     force: bool("forced stopping"),

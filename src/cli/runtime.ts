@@ -21,5 +21,6 @@ export * as imageVerify from "./commands/image-verify.ts";
 export * as list from "./commands/list.ts";
 export * as logs from "./commands/logs.ts";
 export * as rm from "./commands/rm.ts";
+export * as stats from "./commands/stats.ts";
 export * as status from "./commands/status.ts";
 export * as stop from "./commands/stop.ts";
