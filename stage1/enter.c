@@ -22,6 +22,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "confine.h"
 #include "pod.h"
 #include "process.h"
 #include "relay.h"
@@ -82,11 +83,13 @@ static int take_limits_of_app(struct entry *e, uint64_t pid, struct report *r) {
   ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
   if (n < 0) return fail(r, errno, "read", path);
   text[n] = 0;
-  uint64_t bounding, no_new_privileges;
+  uint64_t bounding, no_new_privileges, filtered;
   if (!status_number(text, "\nCapBnd:", 16, &bounding) || !status_number(text, "\nNoNewPrivs:", 10, &no_new_privileges))
     return fail_why(r, EINVAL, "read", path, "it lacks the app's limits");
   e->process.bounding &= bounding;
   if (no_new_privileges != 0) e->process.no_new_privileges = true;
+  /* The pod was run with --insecure-options=seccomp: what enters it is as free as the app. */
+  if (!status_number(text, "\nSeccomp:", 10, &filtered) || filtered == 0) e->process.filter.n = 0;
   return 0;
 }
 
@@ -124,6 +127,9 @@ static int read_plan(struct entry *e, const struct plan *plan, struct report *r)
         break;
       case OP_NO_NEW_PRIVILEGES:
         e->process.no_new_privileges = true;
+        break;
+      case OP_FILTER:
+        process_set_filter(&e->process, &op);
         break;
       case OP_IDS:
         e->process.uid = (uint32_t)op.f[IDS_UID].n;
@@ -440,6 +446,7 @@ int enter_app(const struct plan *plan) {
     fail(&r, errno, "give up capabilities", NULL);
     goto failed;
   }
+  if (confine_supervisor(&r) < 0) goto failed;
   watch(&w);
   terminal_restore(&w.terminal);
   return w.status;

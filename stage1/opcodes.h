@@ -44,6 +44,7 @@ enum opcode {
   OP_SYSCTL = 36,
   OP_LABEL = 37,
   OP_ENTER = 32,
+  OP_FILTER = 33,
   OP_VOLUME = 44,
   OP_COPY_VOLUME = 45,
   OP_ATTACH = 46,
@@ -121,6 +122,9 @@ enum opcode {
 #define ENTER_APP_PID 1
 #define ENTER_CGROUP 2
 #define ENTER_FLAGS 3
+#define FILTER_LABEL 0
+#define FILTER_FLAGS 1
+#define FILTER_PROGRAM 2
 #define VOLUME_NAME 0
 #define VOLUME_SOURCE 1
 #define VOLUME_FLAGS 2
@@ -151,9 +155,10 @@ enum opcode {
 #define ATTACH_IS_ON_PROC 1u
 #define DIRECTORY_IS_ENFORCE 1u
 #define ENTER_IS_TERMINAL 1u
+#define FILTER_IS_EARLY 1u
 #define DEVICES_IS_REQUIRED 1u
 
-/* u: 32 bits, q: 64 bits, s: string, v: strings, n: numbers. */
+/* u: 32 bits, q: 64 bits, s: string, v: strings, n: numbers, b: bytes. */
 static const char *const op_schema[OP_LIMIT] = {
     [OP_OPTIONS] = "ssuuqu",
     [OP_DIRECTORY] = "suuuu",
@@ -190,6 +195,7 @@ static const char *const op_schema[OP_LIMIT] = {
     [OP_SYSCTL] = "ss",
     [OP_LABEL] = "ss",
     [OP_ENTER] = "uusu",
+    [OP_FILTER] = "sub",
     [OP_VOLUME] = "ssuuu",
     [OP_COPY_VOLUME] = "uu",
     [OP_ATTACH] = "susu",

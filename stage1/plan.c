@@ -60,6 +60,12 @@ static bool read_field(struct reader *r, char type, struct field *out) {
       *out = (struct field){(const char *)r->at, low};
       r->at += (size_t)low * 4;
       return true;
+    case 'b':
+      if (!read32(r, &low)) return false;
+      if ((size_t)(r->end - r->at) < low) return false;
+      *out = (struct field){(const char *)r->at, low};
+      r->at += low;
+      return true;
     default:
       return false;
   }
@@ -143,6 +149,7 @@ static bool fits_scope(uint32_t code, enum scope scope) {
     case OP_WORKING_DIRECTORY:
     case OP_EXECUTE:
     case OP_IDS:
+    case OP_FILTER:
     case OP_JOIN_CGROUPS:
     case OP_LABEL:
       return scope == APP || scope == ENTER;
@@ -192,6 +199,12 @@ static const char *check_order(const struct plan *plan) {
       case OP_EXECUTE:
         if (op.f[EXECUTE_ARGV].n == 0) return "an argument vector is empty";
         executed = true;
+        break;
+      case OP_FILTER:
+        /* struct sock_filter is 8 bytes; BPF_MAXINSNS of them are possible. */
+        if (op.f[FILTER_PROGRAM].n == 0 || op.f[FILTER_PROGRAM].n % 8 != 0 || op.f[FILTER_PROGRAM].n > 8 * 4096)
+          return "a filter is no program";
+        if (scope == APP && !rooted) return "an app's first operation makes no root";
         break;
       case OP_PRE_START:
       case OP_POST_STOP:

@@ -12,7 +12,7 @@
 #define PLAN_MAX_APPS 1024u
 
 /* u, q: n. String: s (NUL-terminated), n bytes. Strings: s is where plan_string starts, n of them. Numbers: s
- * is n little-endian 32-bit values. */
+ * is n little-endian 32-bit values. Bytes: s is n bytes. */
 struct field {
   const char *s;
   uint64_t n;

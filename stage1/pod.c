@@ -24,6 +24,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "confine.h"
 #include "process.h"
 #include "tree.h"
 #include "util.h"
@@ -249,6 +250,9 @@ static int app_apply(struct app *a, const struct op *op, struct report *r) {
     case OP_NO_NEW_PRIVILEGES:
       p->no_new_privileges = true;
       return 0;
+    case OP_FILTER:
+      process_set_filter(p, op);
+      return 0;
     case OP_IDS:
       p->uid = (uint32_t)op->f[IDS_UID].n;
       p->gid = (uint32_t)op->f[IDS_GID].n;
@@ -367,7 +371,7 @@ static int give_up_power(struct report *r) {
   sys_close_range(0, 2);
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || limit_capabilities(1ull << CAP_KILL, 1ull << CAP_KILL) < 0)
     return fail(r, errno, "give up capabilities", NULL);
-  return 0;
+  return confine_pod(r);
 }
 
 static void open_gate(struct pod *pod) {

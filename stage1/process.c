@@ -6,8 +6,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/filter.h>
 #include <linux/keyctl.h>
 #include <linux/magic.h>
+#include <linux/seccomp.h>
 #include <linux/securebits.h>
 #include <signal.h>
 #include <string.h>
@@ -100,9 +102,30 @@ static int set_groups(const struct field *groups) {
   return (int)syscall(SYS_setgroups, (size_t)groups->n, list);
 }
 
+void process_set_filter(struct process *p, const struct op *op) {
+  p->filter = op->f[FILTER_PROGRAM];
+  p->filter_early = (op->f[FILTER_FLAGS].n & FILTER_IS_EARLY) != 0;
+}
+
+/* Needs CAP_SYS_ADMIN or no_new_privs (seccomp(2)): the plan sees to one of them. */
+static int install_filter(const struct process *p, struct report *r) {
+  union {
+    const char *in;
+    struct sock_filter *out;
+  } code = {.in = p->filter.s}; /* the kernel copies it, from any address */
+  struct sock_fprog program = {.len = (unsigned short)(p->filter.n / 8), .filter = code.out};
+  if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0) return 0;
+  fail(r, errno, "install the seccomp filter", NULL);
+  if (r->err == ENOSYS || r->err == EINVAL)
+    remedy(r, "a kernel with CONFIG_SECCOMP_FILTER, or --insecure-options=seccomp");
+  return -1;
+}
+
 #define TO_FINISH (1ull << CAP_SETUID | 1ull << CAP_SETGID | 1ull << CAP_KILL)
 
 int process_limit(struct process *p, struct report *r) {
+  /* While there is CAP_SYS_ADMIN: the program need not lose set-user-ID programs (no_new_privs) for its filter. */
+  if (p->filter.n > 0 && p->filter_early && install_filter(p, r) < 0) return -1;
   /* Bounding first: it needs CAP_SETPCAP. */
   if (limit_bounding(p->bounding) < 0) return fail(r, errno, "limit capabilities", NULL);
   if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 && errno != EINVAL)
@@ -192,19 +215,19 @@ static int fail_interpreter(struct report *r, int err, const char *path, const c
   return fail_why(r, err, "execute", path, why);
 }
 
-/* Why execve failed, found out afterwards. */
+/* Why execve fails with `err`, from the file: -1 with the reason in `r`, or 0 when the file does not tell. */
 static int diagnose(const char *path, int err, struct report *r) {
   struct stat st;
   union {
     char text[256];
     Elf64_Ehdr elf;
   } start;
-  if (stat(path, &st) < 0) return fail(r, err, "execute", path);
+  if (stat(path, &st) < 0) return fail(r, errno, "execute", path);
   if (err == EACCES && S_ISDIR(st.st_mode)) return fail_why(r, err, "execute", path, "it is a directory");
   if (err == EACCES && !S_ISREG(st.st_mode)) return fail_why(r, err, "execute", path, "it is not a regular file");
   if (err == EACCES && (st.st_mode & 0111) == 0) return fail_why(r, err, "execute", path, "it is not executable");
   CLOSING int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0 || (err != ENOENT && err != ENOEXEC && err != EACCES)) return fail(r, err, "execute", path);
+  if (fd < 0 || (err != ENOENT && err != ENOEXEC && err != EACCES)) return 0;
   memset(&start, 0, sizeof start);
   ssize_t n = pread(fd, start.text, sizeof start.text - 1, 0);
   if (n > 2 && start.text[0] == '#' && start.text[1] == '!') {
@@ -221,19 +244,31 @@ static int diagnose(const char *path, int err, struct report *r) {
   } else if (err == ENOEXEC) {
     return fail_why(r, err, "execute", path, n == 0 ? "it is empty" : "it is neither an ELF program nor a script with #!");
   }
-  return fail(r, err, "execute", path);
+  return 0;
+}
+
+/* A filter that comes last may forbid what it takes to say why execve failed: what the file tells is found out before. */
+static int install_late(const struct process *p, const char *path, struct report *r) {
+  if (access(path, X_OK) < 0 && diagnose(path, EACCES, r) < 0) return -1;
+  if (diagnose(path, ENOENT, r) < 0 || diagnose(path, ENOEXEC, r) < 0) return -1;
+  return install_filter(p, r);
 }
 
 int process_execute(const struct process *p, const char *path, const struct field *argv, struct report *r) {
   char **args = vector(argv), **env = vector(&p->environment);
+  bool late = p->filter.n > 0 && !p->filter_early;
   int err = ENOMEM;
+  r->text[0] = 0;
   if (p->label.code != 0 && set_label(&p->label, r) < 0) return -1;
   if (args != NULL && env != NULL) {
     if (file_limit.rlim_max > 0) setrlimit(RLIMIT_NOFILE, &file_limit);
-    execve(path, args, env);
-    err = errno;
+    if (!late || install_late(p, path, r) == 0) {
+      execve(path, args, env);
+      err = errno;
+      if (!late) diagnose(path, err, r);
+    }
   }
-  diagnose(path, err, r);
+  if (r->text[0] == 0) fail(r, err, "execute", path);
   r->status = STATUS_EXEC;
   return -1;
 }

@@ -13,7 +13,9 @@ struct process {
   bool no_new_privileges;
   uint32_t uid, gid;
   struct field groups;
-  bool limited; /* process_limit was called */
+  struct field filter; /* struct sock_filter[]; n 0: none */
+  bool filter_early;   /* FILTER_IS_EARLY */
+  bool limited;        /* process_limit was called */
   struct op label; /* for execve; code 0: none */
 };
 
@@ -33,6 +35,9 @@ int write_proc(const char *path, const char *value, const char *action, struct r
 /* Default dispositions, empty mask: Bun, and many a shell, leave SIGPIPE ignored, and exec keeps that. */
 void reset_signals(void);
 
+/* Takes the operation's fields, whatever an earlier one said. */
+void process_set_filter(struct process *p, const struct op *op);
+
 /* The first half of process_restrict, for a process that goes on working beside programs of the pod: from here on it
  * holds no capability that the programs may not have, other than those that the second half and a signal need. */
 int process_limit(struct process *p, struct report *r);
@@ -43,7 +48,7 @@ int process_leave_keyring(struct report *r);
 /* Takes on identity and limits. Afterwards only exec is left. `as_root`: run as 0:0 without groups instead. */
 int process_restrict(struct process *p, bool as_root, struct report *r);
 
-/* execve. Returns only with `r` filled: the sentence says which interpreter is missing and the like. */
+/* A filter that is not early, then execve. Returns only with `r` filled: the sentence says which interpreter is missing and the like. */
 int process_execute(const struct process *p, const char *path, const struct field *argv, struct report *r);
 
 #endif

@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "confine.h"
 #include "devices.h"
 #include "pod.h"
 #include "process.h"
@@ -302,7 +303,7 @@ static int give_up_power(const struct supervisor *s, struct report *r) {
   uint64_t kept = s->cgroup.code != 0 ? AT_THE_END : 0;
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || limit_capabilities(kept, 0) < 0)
     return fail(r, errno, "give up capabilities", NULL);
-  return 0;
+  return confine_supervisor(r);
 }
 
 /* --- cgroups of limits ---------------------------------------------------------------------------------------------- */

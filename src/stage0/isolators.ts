@@ -161,10 +161,6 @@ function sort(app: Scope, isolators: readonly Isolator[]): Sorted {
         else label = found;
         break;
       }
-      case "seccomp-retain-set":
-      case "seccomp-remove-set":
-        not("this version has no seccomp filters");
-        break;
       default:
         not("rkt knows no isolator of this name");
     }

@@ -3,12 +3,14 @@
 // done then is in isolators.ts, which a plain start does not load.
 import type { Isolator } from "../appc/index.ts";
 
-/** Capabilities, identity and the OOM score: in the plan of every app, on every kernel. */
+/** Capabilities, system calls, identity and the OOM score: in the plan of every app, on every kernel. */
 const PLAIN: ReadonlySet<string> = new Set([
   "os/linux/capabilities-retain-set",
   "os/linux/capabilities-remove-set",
   "os/linux/no-new-privileges",
   "os/linux/oom-score-adj",
+  "os/linux/seccomp-retain-set",
+  "os/linux/seccomp-remove-set",
 ]);
 
 export const isPlain = (isolator: Isolator): boolean => PLAIN.has(isolator.name);

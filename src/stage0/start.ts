@@ -24,6 +24,7 @@ import { compilePlan } from "../stage1/plan/compile.ts";
 import type { LogPrefix, PlanApp, PodFiles } from "../stage1/plan/input.ts";
 import type { Plan } from "../stage1/plan/wire.ts";
 import { resolveIds } from "../stage1/resolve-user.ts";
+import { filterOfApp } from "../stage1/seccomp/filter.ts";
 import { isFromDocker } from "./from-docker.ts";
 import type { LimitedPod } from "./limit-pod.ts";
 import { hasPlainIsolators } from "./plain-isolators.ts";
@@ -68,7 +69,14 @@ export async function planPod(
   const devices = sourceDevices(pod.manifest, pod.apps);
   const hostname = options.hostname === "" ? `rkt-${pod.uuid}` : checkHostname(options.hostname);
   const files = writeConfigurationFiles(pod.path, hostname, options);
-  const apps = pod.apps.map((app, i) => planApp(pod, app, i, context.dataDir));
+  const apps: PlanApp[] = [];
+  for (const [i, app] of pod.apps.entries()) {
+    const { filter, warnings } = await filterOfApp(app, options.insecure);
+    for (const warning of warnings) {
+      context.report.line("", `warning: app "${app.name}": ${warning}`);
+    }
+    apps.push({ ...planApp(pod, app, i, context.dataDir), filter });
+  }
   const limited = await limitPod(pod, options, context.report);
   const cgroup = limited?.unified === undefined ? makeCgroup(pod, context.report) : undefined;
   try {

@@ -96,6 +96,15 @@ static void devices(uint32_t numbers) {
   end(at);
 }
 
+static void filter(uint32_t size) {
+  size_t at = begin(OP_FILTER);
+  put_string("f");
+  put32(FILTER_IS_EARLY);
+  put32(size);
+  for (uint32_t i = 0; i < size; i++) buffer[length++] = (unsigned char)i;
+  end(at);
+}
+
 static int failures;
 
 static void expect(const char *what, const char *wanted) {
@@ -118,9 +127,10 @@ static void good_plan(void) {
   empty_op(OP_POD);
   app("a");
   root();
+  filter(16);
   execute(2);
   empty_op(OP_END);
-  finish(6);
+  finish(7);
 }
 
 static void test_cuts_and_flips(void) {
@@ -194,6 +204,12 @@ int main(void) {
   expect("an empty argv", "an argument vector is empty");
   header(), options(1), empty_op(OP_POD), app("a"), root(), execute(1), root(), finish(6);
   expect("something after the execution", "an operation follows the execution");
+  header(), options(1), empty_op(OP_POD), app("a"), root(), filter(0), finish(5);
+  expect("a filter of nothing", "a filter is no program");
+  header(), options(1), empty_op(OP_POD), app("a"), root(), filter(12), finish(5);
+  expect("a filter of one and a half instructions", "a filter is no program");
+  header(), options(0), empty_op(OP_POD), filter(8), finish(3);
+  expect("a filter outside of an app", "an operation is in the wrong place");
   header(), options(0), devices(4), empty_op(OP_POD), finish(3);
   expect("a device policy", NULL);
   header(), options(0), devices(3), empty_op(OP_POD), finish(3);

@@ -19,6 +19,7 @@ import { appEnvironment } from "../../src/stage1/environment.ts";
 import { compileEnterPlan, compilePlan } from "../../src/stage1/plan/compile.ts";
 import type { PlanApp, PlanInput } from "../../src/stage1/plan/input.ts";
 import { encodePlan, type Plan } from "../../src/stage1/plan/wire.ts";
+import type { SeccompFilter } from "../../src/stage1/seccomp/filter.ts";
 
 const STAGE1 = resolve(import.meta.dir, "../../build/stage1");
 const INSPECT = resolve(import.meta.dir, "../../build/inspect");
@@ -50,6 +51,8 @@ export interface TestApp {
   readonly readOnly?: boolean;
   readonly preStart?: readonly string[];
   readonly postStop?: readonly string[];
+  /** None unless it says so. */
+  readonly filter?: SeccompFilter;
 }
 
 export interface TestPodOptions extends Partial<Omit<PlanInput, "apps" | "pod" | "insecure">> {
@@ -152,6 +155,7 @@ export class TestPod implements Disposable {
       preStart: test.preStart === undefined ? undefined : command(test.preStart),
       postStop: test.postStop === undefined ? undefined : command(test.postStop),
       environment: appEnvironment(app, { appName: name }),
+      filter: test.filter,
     };
   }
 

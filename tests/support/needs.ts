@@ -3,6 +3,7 @@
 // `skip: REASON`; scripts/test.ts counts it and fails in CI when it is not one that CI expects.
 import { test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 
 const WAYS = {
   root: () => process.getuid?.() === 0 || "not running as root",
@@ -11,6 +12,9 @@ const WAYS = {
   /** scripts/sandbox made this process's mount and network namespaces. */
   sandbox: () => process.env["RKT_SANDBOX"] === "1" || "not started by scripts/sandbox",
   busybox: () => existsSync("/bin/busybox") || "/bin/busybox is missing",
+  /** The test payload: `make -C stage1 payload`. */
+  inspect: () =>
+    existsSync(join(import.meta.dir, "../../build/inspect")) || "build/inspect is missing",
   strace: () => Bun.which("strace") !== null || "strace is missing",
   cgroup2: () =>
     /- cgroup2 /.test(readFileSync("/proc/self/mountinfo", "utf8")) || "cgroup2 is not mounted",

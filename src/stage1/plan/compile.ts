@@ -2,7 +2,7 @@
 // The pod as an ordered list of operations. Pure: no I/O, no clock. The comments give the reason for each
 // step's place; what a step does is said in opcodes.ts and done in stage1/*.c.
 import type { Isolator } from "../../appc/index.ts";
-import { ALL_CAPABILITIES, boundingSet } from "../capabilities.ts";
+import { ALL_CAPABILITIES, boundingSet, SYS_ADMIN } from "../capabilities.ts";
 import { Stage1Error } from "../errors.ts";
 import { deviceOperation, NODES } from "./devices.ts";
 import type { EnterInput, PlanApp, PlanInput, ResolvedCommand } from "./input.ts";
@@ -10,6 +10,7 @@ import { MASKED_PATHS, READ_ONLY_PATHS } from "./kernel-paths.ts";
 import {
   BIND_FLAGS,
   ENTER_FLAGS,
+  FILTER_FLAGS,
   MOUNT_ATTRIBUTES,
   MOUNT_FLAGS,
   OPTION_FLAGS,
@@ -176,12 +177,19 @@ function lastIsolator(isolators: readonly Isolator[], name: string): unknown {
 const argv = (command: ResolvedCommand): readonly string[] => [command.path, ...command.args];
 
 /** Identity and limits, the same for the app and for what enters it. */
-function limits(app: PlanApp, insecureCapabilities: boolean): Op[] {
+function limits(app: PlanApp, insecureCapabilities: boolean, filter: PlanApp["filter"]): Op[] {
   const { isolators } = app.app;
   const capabilities = insecureCapabilities ? ALL_CAPABILITIES : boundingSet(isolators);
   const ops: Op[] = [{ kind: "bounding", capabilities }];
-  if (isolators.some((i) => i.name === "os/linux/no-new-privileges" && i.value === true)) {
-    ops.push({ kind: "noNewPrivileges" });
+  const asked = isolators.some((i) => i.name === "os/linux/no-new-privileges" && i.value === true);
+  // seccomp(2) wants no_new_privs or CAP_SYS_ADMIN. A filter that stage1 can live with is installed while stage1 has
+  // that power; a stricter one when nothing but execve is left, and then rkt set no_new_privs as well.
+  const late = filter !== undefined && !filter.early;
+  const powerful = app.ids.uid === 0 && (capabilities & SYS_ADMIN) !== 0n;
+  if (asked || (late && !powerful)) ops.push({ kind: "noNewPrivileges" });
+  if (filter !== undefined) {
+    const { label, program } = filter;
+    ops.push({ kind: "filter", label, flags: late ? 0 : FILTER_FLAGS.early, program });
   }
   return ops;
 }
@@ -217,7 +225,8 @@ function compileApp(input: PlanInput, app: PlanApp, volumes: readonly Op[]): Op[
   }
   ops.push({ kind: "pivot" });
   if (typeof score === "number") ops.push({ kind: "oomScoreAdj", value: String(score) });
-  ops.push(variables(app.environment), ...limits(app, input.insecure.capabilities));
+  const filter = input.insecure.seccomp ? undefined : app.filter;
+  ops.push(variables(app.environment), ...limits(app, input.insecure.capabilities, filter));
   const { uid, gid, supplementaryGids } = app.ids;
   ops.push({ kind: "ids", uid, gid, groups: supplementaryGids });
   ops.push({ kind: "workingDirectory", path: workingDirectory(app) }, ...label(app));
@@ -361,7 +370,8 @@ export function compileEnterPlan(input: EnterInput): Plan {
       ? []
       : [{ kind: "joinCgroups", directories: input.joins, oomFile: "", memoryLimit: "" } as const]),
     ...label(app),
-    ...limits(app, input.insecure.capabilities),
+    // Whatever this command's own flags say; stage1 leaves it out when the app runs without one.
+    ...limits(app, input.insecure.capabilities, app.filter),
     // rkt entered as root: more than an app that gave root up ever has (CVE-2019-10144 and its kin).
     { kind: "ids", uid: app.ids.uid, gid: app.ids.gid, groups: app.ids.supplementaryGids },
     { kind: "workingDirectory", path: "/" },

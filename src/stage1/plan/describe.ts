@@ -9,6 +9,7 @@ import {
   DEVICES_FLAGS,
   DIRECTORY_FLAGS,
   ENTER_FLAGS,
+  FILTER_FLAGS,
   MOUNT_ATTRIBUTES,
   MOUNT_FLAGS,
   OPCODES,
@@ -54,14 +55,20 @@ function flagsOf(op: Op): Readonly<Record<string, number>> {
       return MOUNT_FLAGS;
     case "directory":
       return DIRECTORY_FLAGS;
+    case "filter":
+      return FILTER_FLAGS;
     default:
       return ENTER_FLAGS;
   }
 }
 
+/** BPF of either kind has eight bytes for one; the field's type says in what they are counted. */
+const instructions = (program: unknown): number =>
+  program instanceof Uint8Array ? program.length / 8 : (program as readonly number[]).length / 2;
+
 function fieldText(op: Op, field: string, value: unknown): string {
   if (field === "flags") return names(value as number, flagsOf(op));
-  if (field === "program") return `${(value as readonly number[]).length / 2} instructions`;
+  if (field === "program") return `${instructions(value)} instructions`;
   if (field === "attributes") return names(value as number, MOUNT_ATTRIBUTES);
   if (field === "mode") return octal(value as number);
   if (field === "capabilities") {

@@ -4,6 +4,7 @@
 // pod directory (stage1's working directory).
 import type { App, PodManifest, RuntimeApp } from "../../appc/index.ts";
 import type { InsecureOptions } from "../../lib/insecure-options.ts";
+import type { SeccompFilter } from "../seccomp/filter.ts";
 import type { Sysctl } from "../sysctl.ts";
 
 /** Where an app's root file system comes from. An overlay is mounted only inside the pod. */
@@ -57,6 +58,8 @@ export interface PlanApp {
   readonly command: ResolvedCommand;
   readonly preStart?: ResolvedCommand | undefined;
   readonly postStop?: ResolvedCommand | undefined;
+  /** Undefined: no filter. */
+  readonly filter?: SeccompFilter | undefined;
   /** The complete environment in order (see environment.ts). */
   readonly environment: readonly (readonly [name: string, value: string])[];
   readonly cgroups?: AppCgroups | undefined;

@@ -2,8 +2,9 @@
 // The plan's vocabulary, declared once. `opcodesHeader` is the same as a C header (stage1/opcodes.h); a test
 // keeps the two alike. Codes are never reused. Architecture: ARCHITECTURE.md, "The plan".
 
-/** Field types on the wire. Numbers are little-endian; a string is length, bytes, NUL. */
-export type FieldType = "u32" | "u64" | "string" | "strings" | "numbers";
+/** Field types on the wire. Numbers are little-endian; a string is length, bytes, NUL; bytes are
+ * length, bytes. */
+export type FieldType = "u32" | "u64" | "string" | "strings" | "numbers" | "bytes";
 
 /** Bit sets of the operations' `flags` and `attributes` fields. */
 export const OPTION_FLAGS = {
@@ -63,6 +64,11 @@ export const DIRECTORY_FLAGS = {
 } as const;
 
 export const ENTER_FLAGS = { terminal: 1 } as const;
+
+export const FILTER_FLAGS = {
+  /** Before CAP_SYS_ADMIN is given up: it lets through what stage1 still has to call. Otherwise right before execve. */
+  early: 1,
+} as const;
 
 export const DEVICES_FLAGS = {
   /** Without it the pod does not start. */
@@ -170,6 +176,8 @@ export const OPCODES = {
   label: { code: 37, fields: { module: "string", text: "string" } },
   /** Only in a plan for `enter`, instead of `pod`. */
   enter: { code: 32, fields: { podPid: "u32", appPid: "u32", cgroup: "string", flags: "u32" } },
+  /** The app's seccomp filter; `label` says to people what it is, `program` is struct sock_filter[]. */
+  filter: { code: 33, fields: { label: "string", flags: "u32", program: "bytes" } },
   /** The supervisor opens a volume's source, the only time that it is looked up. */
   volume: {
     code: 44,
@@ -199,6 +207,7 @@ interface FieldValue {
   readonly string: string;
   readonly strings: readonly string[];
   readonly numbers: readonly number[];
+  readonly bytes: Uint8Array;
 }
 
 type OpOf<K extends OpKind> = { readonly kind: K } & {
@@ -220,6 +229,7 @@ const FIELD_LETTER: Readonly<Record<FieldType, string>> = {
   string: "s",
   strings: "v",
   numbers: "n",
+  bytes: "b",
 };
 
 const snake = (name: string): string => name.replace(/[A-Z]/g, "_$&").toUpperCase();
@@ -265,6 +275,7 @@ export function opcodesHeader(): string {
     ATTACH: ATTACH_FLAGS,
     DIRECTORY: DIRECTORY_FLAGS,
     ENTER: ENTER_FLAGS,
+    FILTER: FILTER_FLAGS,
     DEVICES: DEVICES_FLAGS,
   };
   for (const [prefix, set] of Object.entries(sets)) {
@@ -274,7 +285,7 @@ export function opcodesHeader(): string {
   }
   lines.push(
     "",
-    "/* u: 32 bits, q: 64 bits, s: string, v: strings, n: numbers. */",
+    "/* u: 32 bits, q: 64 bits, s: string, v: strings, n: numbers, b: bytes. */",
     "static const char *const op_schema[OP_LIMIT] = {",
     ...ops.map(
       (op) =>

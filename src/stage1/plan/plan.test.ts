@@ -31,6 +31,7 @@ function app(name: string, more: Partial<PlanApp> = {}): PlanApp {
     },
     rootfs: { kind: "overlay", lowers: ["/lower"], upper: "up", work: "work" },
     ids: { uid: 0, gid: 0, supplementaryGids: [] },
+    filter: { label: "default", early: true, program: new Uint8Array(16) },
     command: { path: "/bin/app", args: ["--flag", "two words"] },
     environment: [["PATH", "/bin"]],
     ...more,
@@ -204,6 +205,24 @@ describe("golden plans", () => {
   });
 });
 
+test("no_new_privs is forced only where a filter comes after the power to install it", () => {
+  const strict = { label: "strict", early: false, program: new Uint8Array(8) };
+  const user = { uid: 1, gid: 1, supplementaryGids: [] };
+  const admin = [{ name: "os/linux/capabilities-retain-set", value: { set: ["CAP_SYS_ADMIN"] } }];
+  const forced = (more: Partial<PlanApp>, isolators: readonly unknown[] = []): boolean => {
+    const one = app("a", more);
+    const plan = compilePlan(
+      input([{ ...one, app: { ...one.app, isolators } } as unknown as PlanApp]),
+    );
+    return plan.ops.some((op) => op.kind === "noNewPrivileges");
+  };
+  expect(forced({})).toBe(false);
+  expect(forced({ ids: user })).toBe(false);
+  expect(forced({ filter: strict })).toBe(true);
+  expect(forced({ filter: strict }, admin)).toBe(false);
+  expect(forced({ filter: strict, ids: user }, admin)).toBe(true);
+});
+
 describe("refusals", () => {
   const codeOf = (run: () => unknown): unknown => {
     try {
@@ -278,6 +297,7 @@ describe("properties", () => {
     string: text,
     strings: fc.array(text, { maxLength: 5 }),
     numbers: fc.array(u32, { maxLength: 5 }),
+    bytes: fc.uint8Array({ maxLength: 40 }),
   };
   const op = fc
     .constantFrom(...(Object.keys(OPCODES) as OpKind[]))

@@ -55,6 +55,14 @@ export function encodePlan(plan: Plan): Uint8Array {
         at = bytes.writeBigUInt64LE(value as bigint, at);
         continue;
       }
+      if (type === "bytes") {
+        const data = value as Uint8Array;
+        if (at + 4 + data.length > bytes.length) room(4 + data.length);
+        at = bytes.writeUInt32LE(data.length, at);
+        bytes.set(data, at);
+        at += data.length;
+        continue;
+      }
       let list: readonly (string | number)[];
       if (type === "string") list = [value as string];
       else {
@@ -129,6 +137,13 @@ class Reader {
     return text;
   }
 
+  bytes(): Uint8Array {
+    const length = this.u32();
+    if (this.at + length > this.#bytes.length) throw new RangeError("bytes past the end");
+    this.at += length;
+    return this.#bytes.slice(this.at - length, this.at);
+  }
+
   field(type: FieldType): unknown {
     switch (type) {
       case "u32":
@@ -141,6 +156,8 @@ class Reader {
         return Array.from({ length: this.u32() }, () => this.string());
       case "numbers":
         return Array.from({ length: this.u32() }, () => this.u32());
+      case "bytes":
+        return this.bytes();
     }
   }
 }
