@@ -187,6 +187,23 @@ ${POD}`,
       seeAlso: ["list", "run"],
       load: async () => (await runtime()).enter,
     }),
+  explain: (name) =>
+    command({
+      name,
+      brief: "Explain what run would do with image(s), and run nothing",
+      description: `Prints who verified the images, and what each app would get: user, program, environment, mounts,
+capabilities, limits. It takes the flags and arguments of rkt run.
+${IMAGE_REFERENCE}
+${IMAGE_ARGUMENTS}`,
+      args: "IMAGE [-- image-args... [---]]...",
+      flags: sets.explainFlags(),
+      images: { flags: sets.runImageFlags(), appArguments: true },
+      root: true,
+      interspersed: false,
+      completes: "files",
+      seeAlso: ["run", "image list"],
+      load: async () => (await runtime()).explain,
+    }),
   export: (name) =>
     command({
       name,

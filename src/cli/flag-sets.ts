@@ -234,6 +234,15 @@ export const runFlags = () =>
     "dry-run": bool("print what stage1 would do, and do not start the pod"),
   }) as const satisfies FlagSpecs;
 
+export const explainFlags = () => {
+  const { "dry-run": _, "uuid-file-save": __, ...flags } = runFlags();
+  return {
+    ...flags,
+    format: format(),
+    plan: bool("print the plan as well"),
+  } as const satisfies FlagSpecs;
+};
+
 export const prepareFlags = () =>
   ({
     ...podFlags(),

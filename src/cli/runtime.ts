@@ -7,6 +7,7 @@ export * as catManifest from "./commands/cat-manifest.ts";
 export * as completion from "./commands/completion.ts";
 export * as config from "./commands/config.ts";
 export * as enter from "./commands/enter.ts";
+export * as explain from "./commands/explain.ts";
 export * as exportPod from "./commands/export.ts";
 export * as fetch from "./commands/fetch.ts";
 export * as gc from "./commands/gc.ts";

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // `rkt run` (rkt-cli §5.1): prepares a pod and becomes its supervisor; it returns only to fail.
+
+import type { PodManifest } from "../../appc/index.ts";
 import { networkMode, parseNetList } from "../../network/net-list.ts";
 import { moveToRun } from "../../pod/directory.ts";
-import { discard, preparePod } from "../../stage0/prepare.ts";
+import { discard, type PreparedApp, preparePod } from "../../stage0/prepare.ts";
 import { planPod, startPod } from "../../stage0/start.ts";
-import type { Run } from "../command.ts";
+import type { Plan } from "../../stage1/plan/wire.ts";
+import type { Invocation, Run } from "../command.ts";
 import type { runFlags } from "../flag-sets.ts";
 import {
   checkStartFlags,
@@ -16,7 +19,21 @@ import {
   startOptions,
 } from "../pod-request.ts";
 
-export const run: Run<typeof runFlags> = async (words) => {
+export const run: Run<typeof runFlags> = (words) => runPod(words);
+
+/** A pod that could be started now. */
+export interface PlannedPod {
+  readonly uuid: string;
+  readonly manifest: PodManifest;
+  readonly apps: readonly PreparedApp[];
+  readonly plan: Plan;
+}
+
+/** With `show`, or --dry-run, nothing is started: the text is printed and the pod removed again. */
+export async function runPod(
+  words: Invocation<typeof runFlags>,
+  show?: (pod: PlannedPod) => Promise<string>,
+): Promise<number> {
   const { context, flags } = words;
   const pullPolicy = pullPolicyOf(flags);
   refuseUnavailable(words);
@@ -43,12 +60,16 @@ export const run: Run<typeof runFlags> = async (words) => {
   try {
     const plan = await planPod(start, options, { dataDir, report: context.reporter });
     if (!flags["dry-run"]) startPod(moveToRun(dataDir, pod), plan);
-    const { describePlan } = await import("../../stage1/plan/describe.ts");
-    context.out(`${describePlan(plan)}\n`);
+    context.out(await (show ?? showPlan)({ uuid: pod.uuid, manifest, apps, plan }));
   } catch (error) {
     discard(dataDir, pod);
     throw error;
   }
   discard(dataDir, pod);
   return 0;
-};
+}
+
+async function showPlan({ plan }: PlannedPod): Promise<string> {
+  const { describePlan } = await import("../../stage1/plan/describe.ts");
+  return `${describePlan(plan)}\n`;
+}

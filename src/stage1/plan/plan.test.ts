@@ -7,6 +7,7 @@ import type { PodManifest } from "../../appc/index.ts";
 import { SECURE } from "../../lib/insecure-options.ts";
 import { compileEnterPlan, compilePlan } from "./compile.ts";
 import { describePlan } from "./describe.ts";
+import { planFacts } from "./facts.ts";
 import type { PlanApp, PlanInput } from "./input.ts";
 import { type FieldType, OPCODES, type Op, type OpKind, opcodesHeader } from "./opcodes.ts";
 import { cleanPath } from "./volumes.ts";
@@ -118,6 +119,7 @@ describe("golden plans", () => {
       }),
     );
     expect(describePlan(plan)).toMatchSnapshot();
+    expect(planFacts(plan)).toMatchSnapshot();
     expect(plan.warnings).toEqual([
       'no volume specified for mount point "other", implicitly creating an "empty" volume. This volume will be removed when the pod is garbage-collected.',
     ]);
