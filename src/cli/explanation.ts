@@ -39,6 +39,7 @@ export interface AppExplanation {
   readonly no_new_privileges: boolean;
   /** null: every system call is allowed. */
   readonly seccomp: string | null;
+  readonly security_label: string | undefined;
   readonly limits: readonly Limit[];
   readonly hidden_paths: readonly string[];
   readonly read_only_paths: readonly string[];
@@ -111,6 +112,7 @@ function appLines(app: AppExplanation): Line[] {
       app.no_new_privileges ? "none that are new" : "as its set-user-ID programs give",
     ],
     ["system calls", app.seccomp ?? "all"],
+    ["label", ...(app.security_label === undefined ? [] : [app.security_label])],
     ["limits", ...limitTexts(app.limits)],
     ["hidden", app.hidden_paths.join(" ") || "nothing"],
     ["read-only", app.read_only_paths.join(" ") || "nothing"],

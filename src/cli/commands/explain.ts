@@ -76,6 +76,7 @@ function explain(
         capabilities: app.capabilities,
         no_new_privileges: app.noNewPrivileges,
         seccomp: app.seccomp ?? null,
+        security_label: app.label,
         limits: limitsOf(prepared.app.isolators),
         hidden_paths: app.hiddenPaths,
         read_only_paths: app.readOnlyPaths,

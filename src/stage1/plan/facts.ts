@@ -39,6 +39,8 @@ export interface AppFacts {
   readonly noNewPrivileges: boolean;
   /** What the filter of system calls is called; undefined: there is none. */
   readonly seccomp: string | undefined;
+  /** "apparmor PROFILE" or "selinux CONTEXT"; undefined: none is asked for. */
+  readonly label: string | undefined;
   readonly hiddenPaths: readonly string[];
   readonly readOnlyPaths: readonly string[];
 }
@@ -69,12 +71,6 @@ class Ops {
 
   has(kind: string): boolean {
     return this.#ops.some((op) => op.kind === kind);
-  }
-
-  /** A field of an operation that not every build of this program has. */
-  field(kind: string, field: string): unknown {
-    const op = this.#ops.find((op) => op.kind === kind);
-    return op === undefined ? undefined : (op as unknown as Record<string, unknown>)[field];
   }
 }
 
@@ -115,8 +111,8 @@ export function planFacts(plan: Plan): PodFacts {
 
 function appFacts(name: string, ops: Ops, copies: readonly Copy[]): AppFacts {
   const ids = ops.one("ids");
+  const label = ops.one("label");
   const bounding = ops.one("bounding")?.capabilities ?? 0n;
-  const label = ops.field("filter", "label");
   return {
     name,
     uid: ids?.uid ?? 0,
@@ -133,7 +129,8 @@ function appFacts(name: string, ops: Ops, copies: readonly Copy[]): AppFacts {
       .some((op) => op.path === "/" && (op.attributes & MOUNT_ATTRIBUTES.readOnly) !== 0),
     capabilities: bounding === ALL_CAPABILITIES ? "all" : capabilityNames(bounding),
     noNewPrivileges: ops.has("noNewPrivileges"),
-    seccomp: typeof label === "string" ? label : undefined,
+    seccomp: ops.one("filter")?.label,
+    label: label === undefined ? undefined : `${label.module} ${label.text}`,
     hiddenPaths: ops.all("mask").map((op) => op.path),
     readOnlyPaths: ops.all("protect").map((op) => op.path),
   };
