@@ -363,12 +363,30 @@ static void report_oom(const struct supervisor *s, size_t index, int status) {
         ": processes killed: ", number, NULL);
 }
 
+static void lift(int dir, const char *file, const char *text) {
+  CLOSING int fd = openat(dir, file, O_WRONLY | O_CLOEXEC);
+  if (fd >= 0) write_all(fd, text, strlen(text));
+}
+
+/* What is to die needs the CPU for it. A group that reclaimed memory may owe its bandwidth for minutes. */
+static void lift_cpu_limits(const struct supervisor *s) {
+  if (s->cgroup.code == 0) return;
+  const char *at = s->cgroup.f[CGROUP_DIRECTORIES].s;
+  for (uint64_t i = 0; i < s->cgroup.f[CGROUP_DIRECTORIES].n; i++) {
+    CLOSING int dir = open(plan_string(&at), O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0) continue;
+    lift(dir, "cpu.cfs_quota_us", "-1");
+    lift(dir, "cpu.max", "max");
+  }
+}
+
 /* --- decisions ------------------------------------------------------------------------------------------------------ */
 
 static void order_stop(struct supervisor *s, int signal) {
   if (s->stopping == SIGKILL || s->stopping == signal || s->pod == 0) return;
   struct message m = {.type = MESSAGE_SIGNAL, .value = signal};
   s->stopping = signal;
+  if (signal == SIGKILL) lift_cpu_limits(s);
   s->deadline = now_ms() + (signal == SIGKILL ? KILL_PATIENCE_MS : s->options.f[OPTIONS_GRACE_MS].n);
   if (!send_message(s->control, &m, -1)) kill(s->pod, SIGKILL);
 }
@@ -390,6 +408,9 @@ static void app_ended(struct supervisor *s, struct supervised *a, int status) {
   int err = write_number(s->status_dir, a->name, (uint64_t)status);
   if (err != 0) say(s->command, ": cannot write the status of app \"", a->name, "\": ", strerror(err), NULL);
   report_oom(s, (size_t)(a - s->apps), status);
+  bool all = true;
+  for (size_t i = 0; i < s->count; i++) all = all && s->apps[i].ended;
+  if (all) lift_cpu_limits(s); /* the end of PID 1 kills what they left */
   if (status == 0) return;
   pod_failed(s, status);
   order_stop(s, SIGTERM);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Removes the cgroups that were made for a pod's limits, those of a killed pod among them.
-import { readFileSync, rmdirSync } from "node:fs";
+import { readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { isErrno } from "../lib/errors.ts";
 import { scopeName } from "./pod-cgroup.ts";
 
@@ -24,15 +25,33 @@ export function removeDirectories(directories: readonly string[]): boolean {
  * pod's directory: only what `applyLayout` could have made for this pod, in a mounted hierarchy, is touched.
  */
 export function removeCgroups(uuid: string, directories: readonly string[]): boolean {
+  const ours = ownDirectories(uuid, directories);
+  if (removeDirectories(ours)) return true;
+  // What was killed needs the CPU to die: a group that reclaimed memory may owe its bandwidth for minutes.
+  for (const directory of ours) {
+    lift(join(directory, "cpu.cfs_quota_us"), "-1");
+    lift(join(directory, "cpu.max"), "max");
+  }
+  return false;
+}
+
+function lift(file: string, text: string): void {
+  try {
+    writeFileSync(file, text, { flag: "r+" });
+  } catch (error) {
+    if (!isErrno(error, "ENOENT", "ENODEV", "EACCES")) throw error;
+  }
+}
+
+function ownDirectories(uuid: string, directories: readonly string[]): string[] {
   const scope = scopeName(uuid);
   const mounts = cgroupMounts(readFileSync("/proc/self/mountinfo", "utf8"));
-  const ours = directories.filter((directory) => {
+  return directories.filter((directory) => {
     const parts = directory.split("/");
     const at = parts.indexOf(scope);
     if (at < 0 || at < parts.length - 2 || parts.includes("..")) return false;
     return mounts.some((mount) => directory.startsWith(`${mount}/`));
   });
-  return removeDirectories(ours);
 }
 
 function cgroupMounts(mountinfo: string): string[] {

@@ -319,6 +319,33 @@ test("gc removes the cgroups of a pod whose supervisor was killed", async () => 
   expect(made.filter((directory) => exists(directory))).toEqual([]);
 });
 
+test("a fork bomb is bounded by its memory, and a stop ends all of it", async () => {
+  await using rkt = newRkt();
+  await ready(rkt);
+  const bomb = "echo up; b() { b & b & busybox sleep 1; }; while :; do b; done";
+  const words = [IMAGE, "--memory=16Mi", "--cpu=200m", "--", "-c", bomb];
+  for (const flags of [["--force"], []]) {
+    await using pod = await runningPod(rkt, words);
+    const oom = () => pod.cgroup("memory", "memory.oom_control");
+    // Until processes are killed for the memory; together they then owe CPU time for minutes.
+    while (!/^oom_kill [1-9]/m.test(oom())) await Bun.sleep(20);
+    const most = Number(pod.cgroup("memory", "memory.max_usage_in_bytes"));
+    expect(most).toBeLessThanOrEqual(16 << 20);
+    await rkt.ok(["stop", ...flags, pod.uuid]);
+    await pod.finished;
+    await rkt.ok(["gc", "--grace-period=0s"]);
+  }
+});
+
+test("a limit below what a program needs kills the app, which is said", async () => {
+  await using rkt = newRkt();
+  await ready(rkt);
+  const result = await sh(rkt, "echo ran", ["--memory=4096"]);
+  expect(result.stdout).toBe("");
+  expect(result.stderr).toContain("ran out of memory, its limit is 4096");
+  expect(result.status).toBe(137);
+});
+
 test("a pod that cannot start leaves no cgroup", async () => {
   await using rkt = newRkt();
   await ready(rkt);
