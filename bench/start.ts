@@ -70,6 +70,11 @@ function contenders(view: View, world: Description): Contender[] {
     command: () => [...world.rkt, "run", "--net=none", IMAGE],
     after: () => void must([...world.rkt, "gc", "--grace-period=0s"]),
   };
+  const mapped: Contender = {
+    ...rkt,
+    name: "rkt run --private-users",
+    command: () => [...world.rkt, "run", "--net=none", "--private-users", IMAGE],
+  };
   const crun: Contender = { name: "crun run", command: oci("crun", world.bundle) };
   const runc: Contender = { name: "runc run", command: oci("runc", world.bundle) };
   switch (view) {
@@ -80,6 +85,7 @@ function contenders(view: View, world: Description): Contender[] {
     default:
       return [
         rkt,
+        mapped,
         // A machine without both hierarchies has this view only.
         ...(isHybrid() ? [] : [crun]),
         {

@@ -248,7 +248,8 @@ static _Noreturn void helper_main(struct entry *e) {
   const char *at = e->joins.s;
   for (uint64_t i = 0; i < e->joins.n; i++)
     if (write_member(plan_string(&at), "0", &r) < 0) die(e->channel, &r);
-  if (setns(e->pidfd, APP_NAMESPACES) < 0) {
+  int user = (e->enter.f[ENTER_FLAGS].n & ENTER_IS_USER_NAMESPACE) != 0 ? CLONE_NEWUSER : 0;
+  if (setns(e->pidfd, APP_NAMESPACES | user) < 0) {
     fail(&r, errno, "join the app's namespaces", NULL);
     die(e->channel, &r);
   }

@@ -49,6 +49,8 @@ enum opcode {
   OP_COPY_VOLUME = 45,
   OP_ATTACH = 46,
   OP_DEVICES = 38,
+  OP_USER_NAMESPACE = 40,
+  OP_SCRATCH = 41,
 };
 
 /* Positions of the fields in `struct op`. */
@@ -138,6 +140,10 @@ enum opcode {
 #define ATTACH_FLAGS 3
 #define DEVICES_PROGRAM 0
 #define DEVICES_FLAGS 1
+#define USER_NAMESPACE_FIRST 0
+#define USER_NAMESPACE_COUNT 1
+#define SCRATCH_TARGET 0
+#define SCRATCH_DIRECTORIES 1
 
 #define OPTION_IS_NEW_NETWORK 1u
 #define OPTION_IS_INTERACTIVE 2u
@@ -150,11 +156,14 @@ enum opcode {
 #define BIND_IS_IF_TARGET_MISSING 4u
 #define BIND_IS_OPTIONAL_SOURCE 8u
 #define BIND_IS_REPLACE_DANGLING 16u
+#define BIND_IS_LENT 32u
 #define VOLUME_IS_DEVICE 1u
 #define COPY_VOLUME_IS_RECURSIVE 1u
+#define COPY_VOLUME_IS_MAP_OWNERS 2u
 #define ATTACH_IS_ON_PROC 1u
 #define DIRECTORY_IS_ENFORCE 1u
 #define ENTER_IS_TERMINAL 1u
+#define ENTER_IS_USER_NAMESPACE 2u
 #define FILTER_IS_EARLY 1u
 #define DEVICES_IS_REQUIRED 1u
 
@@ -200,6 +209,8 @@ static const char *const op_schema[OP_LIMIT] = {
     [OP_COPY_VOLUME] = "uu",
     [OP_ATTACH] = "susu",
     [OP_DEVICES] = "nu",
+    [OP_USER_NAMESPACE] = "uu",
+    [OP_SCRATCH] = "sv",
 };
 
 #endif

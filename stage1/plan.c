@@ -132,6 +132,7 @@ static bool fits_scope(uint32_t code, enum scope scope) {
     case OP_VOLUME:
     case OP_COPY_VOLUME:
     case OP_DEVICES:
+    case OP_USER_NAMESPACE:
     case OP_POD:
     case OP_ENTER:
       return scope == SUPERVISOR;
@@ -139,6 +140,7 @@ static bool fits_scope(uint32_t code, enum scope scope) {
     case OP_LOOPBACK:
     case OP_SYSCTL:
     case OP_RETIRE:
+    case OP_SCRATCH:
     case OP_APP:
       return scope == POD;
     case OP_MOUNT:
@@ -156,6 +158,11 @@ static bool fits_scope(uint32_t code, enum scope scope) {
     default:
       return scope == APP;
   }
+}
+
+/* Of ids that are not the host's root's. */
+static bool is_range(const struct field *first, const struct field *count) {
+  return first->n > 0 && count->n > 0 && first->n + count->n < UINT32_MAX;
 }
 
 /* The order that the interpreter relies on: options first; apps closed, each with exactly one execute as its last
@@ -178,6 +185,9 @@ static const char *check_order(const struct plan *plan) {
         break;
       case OP_DEVICES:
         if (op.f[DEVICES_PROGRAM].n == 0 || op.f[DEVICES_PROGRAM].n % 2 != 0) return "an instruction is cut";
+        break;
+      case OP_USER_NAMESPACE:
+        if (!is_range(&op.f[USER_NAMESPACE_FIRST], &op.f[USER_NAMESPACE_COUNT])) return "a range of ids is none";
         break;
       case OP_POD:
         scope = POD;

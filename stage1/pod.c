@@ -103,8 +103,11 @@ static int keep_what_is_needed(struct app *a, struct app_ends *ends, struct repo
   return 0;
 }
 
-static int own_stdio(const struct process *p, int slave) {
-  if (slave >= 0) return fchown(0, p->uid, (gid_t)-1);
+/* In a user namespace the supervisor did it, whose pipes they are. */
+static int own_stdio(const struct app *a) {
+  const struct process *p = &a->process;
+  if (a->tree.slave >= 0) return fchown(0, p->uid, (gid_t)-1);
+  if (a->pod->loans != NULL) return 0;
   return fchown(1, p->uid, p->gid) < 0 || fchown(2, p->uid, p->gid) < 0 ? -1 : 0;
 }
 
@@ -117,8 +120,13 @@ static int change_directory(const char *path, struct report *r) {
   return 0;
 }
 
-static int set_oom_score(const char *value, struct report *r) {
-  if (write_proc("/proc/self/oom_score_adj", value, "set the OOM score to", r) == 0) return 0;
+static int set_oom_score(const struct app *a, const char *value, struct report *r) {
+  /* The file belongs to the host's root, which root of a user namespace is not, unless the process can be looked at.
+   * No program of the pod runs yet. */
+  if (a->pod->loans != NULL) prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+  int result = write_proc("/proc/self/oom_score_adj", value, "set the OOM score to", r);
+  prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+  if (result == 0) return 0;
   if (r->err == EACCES) remedy(r, "a higher os/linux/oom-score-adj: lowering it needs CAP_SYS_RESOURCE");
   return -1;
 }
@@ -240,7 +248,7 @@ static int app_apply(struct app *a, const struct op *op, struct report *r) {
   int master = -1;
   switch (op->code) {
     case OP_OOM_SCORE_ADJ:
-      return set_oom_score(op->f[OOM_SCORE_ADJ_VALUE].s, r);
+      return set_oom_score(a, op->f[OOM_SCORE_ADJ_VALUE].s, r);
     case OP_ENVIRONMENT:
       p->environment = op->f[ENVIRONMENT_VARIABLES];
       return 0;
@@ -257,7 +265,7 @@ static int app_apply(struct app *a, const struct op *op, struct report *r) {
       p->uid = (uint32_t)op->f[IDS_UID].n;
       p->gid = (uint32_t)op->f[IDS_GID].n;
       p->groups = op->f[IDS_GROUPS];
-      return own_stdio(p, a->tree.slave) < 0 ? fail(r, errno, "give the app its standard descriptors", NULL) : 0;
+      return own_stdio(a) < 0 ? fail(r, errno, "give the app its standard descriptors", NULL) : 0;
     case OP_WORKING_DIRECTORY:
       return change_directory(op->f[WORKING_DIRECTORY_PATH].s, r);
     case OP_LABEL:
@@ -284,6 +292,7 @@ static _Noreturn void app_main(struct pod *pod, uint32_t index, struct cursor cu
   struct app a = {.pod = pod, .index = index, .ends = &ends, .tree = TREE_NONE, .gate = pod->gate[0]};
   struct report r = {.status = STATUS_FAILED};
   struct op op;
+  a.tree.loans = pod->loans;
   /* Not even for the moment of its set-up may a process of the pod look into this one (ptrace(2), proc(5)). */
   prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   umask(0);
@@ -357,6 +366,8 @@ static int pod_apply(struct pod *pod, const struct op *op, struct cursor *cursor
       return set_sysctl(op, r);
     case OP_MOUNT:
       return mount_new(AT_FDCWD, op, r);
+    case OP_SCRATCH:
+      return tree_scratch(op, r);
     case OP_RETIRE:
       return retire(op->f[RETIRE_PATH].s, r);
     default:
@@ -430,6 +441,13 @@ static _Noreturn void serve(struct pod *pod) {
   _exit(0);
 }
 
+/* Until its map is written this process is nobody. */
+static int enter_user_namespace(struct pod *pod, struct report *r) {
+  struct message m = {0};
+  if (receive_message(pod->control, &m, true) != 1 || m.type != MESSAGE_GO) _exit(STATUS_FAILED);
+  return userns_become_root(r);
+}
+
 _Noreturn void pod_main(struct pod *pod) {
   struct report r = {.status = STATUS_FAILED};
   struct cursor cursor = pod->start;
@@ -440,6 +458,7 @@ _Noreturn void pod_main(struct pod *pod) {
   prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
   prctl(PR_SET_NAME, "rkt-pod", 0, 0, 0);
   setsid();
+  if (pod->loans != NULL && enter_user_namespace(pod, &r) < 0) die(pod->control, 0, &r, 0);
   /* Here and not in clone3: the namespace's root is the cgroup that its maker is in, and only now we are in ours. */
   if (unshare(CLONE_NEWCGROUP) < 0 && errno != EINVAL) {
     fail(&r, errno, "make a cgroup namespace", NULL);
@@ -456,6 +475,7 @@ _Noreturn void pod_main(struct pod *pod) {
   while (plan_next(&cursor, &op))
     if (pod_apply(pod, &op, &cursor, &started, &r) < 0) die(pod->control, 0, &r, op.index);
   volumes_close(pod->volumes);
+  if (pod->loans != NULL) loans_close(pod->loans);
   if (give_up_power(&r) < 0) die(pod->control, 0, &r, 0);
   open_gate(pod);
   serve(pod);

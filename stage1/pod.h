@@ -5,6 +5,7 @@
 
 #include "plan.h"
 #include "report.h"
+#include "userns.h"
 #include "volume.h"
 
 /* One app's descriptors on the pod's side; the supervisor made them before the clone. */
@@ -22,6 +23,7 @@ struct pod {
   int gate[2]; /* pipe: a byte for each app, once PID 1 has given up its power */
   struct app_ends *apps;
   struct volumes *volumes;
+  struct loans *loans; /* NULL: no user namespace */
   size_t count;
 };
 

@@ -25,6 +25,7 @@
 #include "relay.h"
 #include "report.h"
 #include "terminal.h"
+#include "userns.h"
 #include "util.h"
 #include "volume.h"
 
@@ -43,7 +44,8 @@ struct supervised {
 struct supervisor {
   const struct plan *plan;
   const char *command;
-  struct op options;
+  struct op options, userns; /* userns.code 0: no user namespace */
+  struct loans loans;
   struct op cgroup; /* code 0: none */
   struct op devices; /* code 0: none */
   int lock, control, signals;
@@ -167,6 +169,7 @@ static int prepare_apply(struct supervisor *s, const struct op *op, struct curso
   switch (op->code) {
     case OP_OPTIONS:
       s->options = *op;
+      s->volumes.command = op->f[OPTIONS_COMMAND].s;
       return 0;
     case OP_CGROUP:
       s->cgroup = *op;
@@ -174,6 +177,10 @@ static int prepare_apply(struct supervisor *s, const struct op *op, struct curso
     case OP_DEVICES:
       s->devices = *op;
       return 0;
+    case OP_USER_NAMESPACE:
+      s->userns = *op;
+      s->volumes.users = userns_twin(op, r);
+      return s->volumes.users < 0 ? -1 : 0;
     case OP_DIRECTORY:
       return make_directory(op, r);
     case OP_VOLUME:
@@ -184,6 +191,31 @@ static int prepare_apply(struct supervisor *s, const struct op *op, struct curso
     default:
       return 0;
   }
+}
+
+/* An app may open its own pipes again by name; only here somebody has power over them. */
+static int own_pipes(const struct supervisor *s, struct cursor cursor, struct report *r) {
+  struct op op;
+  size_t app = 0;
+  while (plan_next(&cursor, &op)) {
+    if (op.code == OP_END) app++;
+    if (op.code != OP_IDS || app >= s->count || s->ends[app].out < 0) continue;
+    uid_t uid = (uid_t)(s->userns.f[USER_NAMESPACE_FIRST].n + op.f[IDS_UID].n);
+    gid_t gid = (gid_t)(s->userns.f[USER_NAMESPACE_FIRST].n + op.f[IDS_GID].n);
+    if (fchown(s->ends[app].out, uid, gid) < 0 || fchown(s->ends[app].err, uid, gid) < 0)
+      return fail(r, errno, "give the app its standard descriptors", NULL);
+  }
+  return 0;
+}
+
+static int prepare_userns(struct supervisor *s, const struct plan *plan, struct cursor pod_start, struct report *r) {
+  s->loans.list = zeroed((loans_needed(plan) + 1) * sizeof *s->loans.list);
+  if (s->loans.list == NULL) return fail(r, ENOMEM, "set up the supervisor", NULL);
+  if (own_pipes(s, pod_start, r) < 0) return -1;
+  int result = loans_make(&s->loans, plan, s->volumes.users, r);
+  close_fd(s->volumes.users);
+  s->volumes.users = -1;
+  return result;
 }
 
 static int prepare(struct supervisor *s, const struct plan *plan, struct cursor *pod_start, struct report *r) {
@@ -211,7 +243,7 @@ static int prepare(struct supervisor *s, const struct plan *plan, struct cursor 
   sink_open(&s->sinks[1], STDERR_FILENO);
   for (size_t i = 0; plan_find(&cursor, OP_APP, &op); i++)
     if (prepare_app(s, i, op.f[APP_NAME].s, r) < 0) return -1;
-  return 0;
+  return s->userns.code == 0 ? 0 : prepare_userns(s, plan, *pod_start, r);
 }
 
 static int write_number(int dir, const char *name, uint64_t n) {
@@ -269,6 +301,10 @@ static int clone_pod(struct supervisor *s, const struct plan *plan, struct curso
   pod.flags = (uint32_t)s->options.f[OPTIONS_FLAGS].n;
   uint64_t flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS;
   if ((pod.flags & OPTION_IS_NEW_NETWORK) != 0) flags |= CLONE_NEWNET;
+  if (s->userns.code != 0) {
+    flags |= CLONE_NEWUSER;
+    pod.loans = &s->loans;
+  }
   if (make_channel(&s->control, &pod.control) < 0) return fail(r, errno, "make a socket", NULL);
   CLOSING int cgroup = open_cgroup(s, CGROUP_PATH), init = open_cgroup(s, CGROUP_INIT);
   if (restrict_devices(s, cgroup, r) < 0) return -1;
@@ -279,6 +315,7 @@ static int clone_pod(struct supervisor *s, const struct plan *plan, struct curso
     fail(r, errno, "make namespaces", NULL);
     if (r->err == EPERM) remedy(r, "run as root with CAP_SYS_ADMIN, outside of a container that forbids namespaces");
     if (r->err == ENOSPC) remedy(r, "raise the limits in /proc/sys/user/max_*_namespaces");
+    if (s->userns.code != 0) userns_remedy(r);
     return -1;
   }
   if (s->pod == 0) {
@@ -290,6 +327,12 @@ static int clone_pod(struct supervisor *s, const struct plan *plan, struct curso
   close_fd(pod.control);
   close_their_ends(s);
   volumes_close(&s->volumes);
+  if (s->userns.code != 0) {
+    loans_close(&s->loans);
+    struct message m = {.type = MESSAGE_GO};
+    if (userns_map(s->pod, &s->userns, r) < 0) return -1;
+    send_message(s->control, &m, -1);
+  }
   int err = write_number(AT_FDCWD, "pid", (uint64_t)s->pod);
   if (err != 0) return fail(r, err, "write", "pid");
   return 0;
@@ -670,7 +713,7 @@ int supervise(const struct plan *plan, int lock) {
   s->lock = lock;
   s->plan = plan;
   s->command = "run";
-  s->terminal.master = s->volumes.source = -1;
+  s->terminal.master = s->volumes.source = s->volumes.users = -1;
   s->signals = take_signals();
   if (prepare(s, plan, &start, &r) < 0) {
     print_report(s->command, NULL, &r);

@@ -45,6 +45,12 @@ static int set_attributes(int mount, uint64_t attributes, unsigned recursive) {
   return tree_set_attributes(mount, attributes, 0, recursive);
 }
 
+int tree_map_owners(int mount, int userns, bool recursive) {
+  struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (__u64)(unsigned)userns};
+  unsigned flags = EMPTY_PATH | (recursive ? AT_SUBTREE : 0);
+  return (int)syscall(SYS_mount_setattr, mount, "", flags, &attr, sizeof attr);
+}
+
 static const char *mount_reason(int err) {
   if (err == ENOSPC) return "the limit of mounts is reached (/proc/sys/fs/mount-max)"; /* mount(2) */
   if (err == ELOOP) return "a symbolic link is in the way";
@@ -85,6 +91,24 @@ static int fail_mount(struct report *r, int context, const char *type, const cha
   text_add(&t, " at");
   return fail_why(r, err, action, target,
                   context < 0 ? mount_reason(err) : context_reason(context, said, sizeof said, err));
+}
+
+int tree_scratch(const struct op *op, struct report *r) {
+  const char *target = op->f[SCRATCH_TARGET].s;
+  CLOSING int at_target = open(target, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  CLOSING int context = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
+  CLOSING int mount = -1;
+  if (at_target < 0 || context < 0 || config(context, "mode=755") < 0 ||
+      syscall(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0 ||
+      (mount = (int)syscall(SYS_fsmount, context, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)) < 0 ||
+      move_mount(mount, at_target) < 0 || fchdir(mount) < 0)
+    return fail_mount(r, context, "tmpfs", target);
+  const char *at = op->f[SCRATCH_DIRECTORIES].s;
+  for (uint64_t i = 0; i < op->f[SCRATCH_DIRECTORIES].n; i++) {
+    const char *path = plan_string(&at);
+    if (mkdir(path, 0755) < 0) return fail(r, errno, "make directory", path);
+  }
+  return 0;
 }
 
 int mount_new(int base, const struct op *op, struct report *r) {
@@ -136,15 +160,30 @@ static bool reads_options_late(void) {
 /* The last component is the image's `rootfs`: never a link. */
 static int open_layer(const char *path) { return open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC); }
 
+/* A lower directory; with a user namespace a mount of it of our own, whose files have owners of the pod. It is attached
+ * somewhere because kernels before 6.15 take no other for an overlay: this process has mounts of its own. */
+static int open_lower(const char *path, int userns, struct report *r) {
+  int fd = open_layer(path);
+  if (fd < 0) return fail(r, errno, "open layer", path);
+  if (userns < 0) return fd;
+  CLOSING int layer = fd, root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  int mount = tree_copy_mount(layer, 0);
+  if (mount >= 0 && tree_map_owners(mount, userns, false) == 0 && move_mount(mount, root) == 0) return mount;
+  fail_why(r, errno, "map the owners of files in", path,
+           errno == EINVAL || errno == ENOSYS ? "this kernel cannot do that, or not on this file system" : NULL);
+  remedy(r, "--no-overlay: the image's files are then copied with their owners changed");
+  close_fd(mount);
+  return -1;
+}
+
 /* The lower directories for a kernel without `lowerdir+`: one string, at most 255 bytes. */
-static int set_lowers_as_string(int context, const struct field *lowers, struct report *r) {
+static int set_lowers_as_string(int context, const struct field *lowers, int userns, struct report *r) {
   char value[256];
   struct text t = TEXT(value);
   const char *at = lowers->s;
   for (uint64_t i = 0; i < lowers->n; i++) {
-    const char *path = plan_string(&at);
-    int fd = open_layer(path); /* stays open until the process ends: the mount resolves the path at once */
-    if (fd < 0) return fail(r, errno, "open layer", path);
+    int fd = open_lower(plan_string(&at), userns, r); /* stays open until the process ends: it is looked up later */
+    if (fd < 0) return -1;
     char one[64];
     descriptor_path(one, sizeof one, i == 0 ? "" : ":", fd);
     text_add(&t, one);
@@ -155,20 +194,19 @@ static int set_lowers_as_string(int context, const struct field *lowers, struct 
   return 0;
 }
 
-static int set_lowers(int context, const struct field *lowers, struct report *r) {
+static int set_lowers(int context, const struct field *lowers, int userns, struct report *r) {
   const char *at = lowers->s;
   for (uint64_t i = 0; i < lowers->n; i++) {
-    const char *path = plan_string(&at);
-    CLOSING int fd = open_layer(path);
-    if (fd < 0) return fail(r, errno, "open layer", path);
+    CLOSING int fd = open_lower(plan_string(&at), userns, r);
+    if (fd < 0) return -1;
     if (syscall(SYS_fsconfig, context, FSCONFIG_SET_FD, "lowerdir+", NULL, fd) == 0) continue;
-    if (i == 0 && reads_options_late()) return set_lowers_as_string(context, lowers, r);
+    if (i == 0 && reads_options_late()) return set_lowers_as_string(context, lowers, userns, r);
     if (set_layer_path(context, "lowerdir+", fd) < 0) return fail_mount(r, context, "overlay", "/");
   }
   return 0;
 }
 
-static int make_overlay(struct tree *t, const struct op *op, struct report *r) {
+int tree_overlay(const struct op *op, int userns, struct report *r) {
   CLOSING int context = (int)syscall(SYS_fsopen, "overlay", FSOPEN_CLOEXEC);
   if (context < 0) {
     fail_mount(r, -1, "overlay", "/");
@@ -179,22 +217,39 @@ static int make_overlay(struct tree *t, const struct op *op, struct report *r) {
   /* Linux 5.10; an earlier one is slower without it, not wrong. */
   if ((op->f[OVERLAY_FLAGS].n & OVERLAY_IS_VOLATILE) != 0)
     syscall(SYS_fsconfig, context, FSCONFIG_SET_FLAG, "volatile", NULL, 0);
-  const char *target = op->f[OVERLAY_SOURCE_TARGET].s;
   const char *upper_path = op->f[OVERLAY_SOURCE_UPPER].s, *work_path = op->f[OVERLAY_SOURCE_WORK].s;
-  CLOSING int at = open_layer(target);
-  if (at < 0) return fail(r, errno, "open", target);
   CLOSING int upper = open_layer(upper_path);
   if (upper < 0) return fail(r, errno, "open", upper_path);
   CLOSING int work = open_layer(work_path);
   if (work < 0) return fail(r, errno, "open", work_path);
-  if (set_lowers(context, &op->f[OVERLAY_SOURCE_LOWERS], r) < 0) return -1;
+  if (set_lowers(context, &op->f[OVERLAY_SOURCE_LOWERS], userns, r) < 0) return -1;
   int mount = -1;
   if (set_layer(context, "upperdir", upper) < 0 || set_layer(context, "workdir", work) < 0 ||
       syscall(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0 ||
-      (mount = (int)syscall(SYS_fsmount, context, FSMOUNT_CLOEXEC, (unsigned)op->f[OVERLAY_ATTRIBUTES].n)) < 0 ||
-      move_mount(mount, at) < 0) {
+      (mount = (int)syscall(SYS_fsmount, context, FSMOUNT_CLOEXEC, (unsigned)op->f[OVERLAY_ATTRIBUTES].n)) < 0) {
     fail_mount(r, context, "overlay", "/");
     if (r->err == EINVAL) remedy(r, "--no-overlay, or a data directory (--dir) on ext4, xfs or btrfs");
+  }
+  return mount;
+}
+
+int tree_root_copy(const struct op *op, struct report *r) {
+  const char *path = op->f[BIND_ROOT_SOURCE_PATH].s;
+  CLOSING int at = open_layer(path);
+  if (at < 0) return fail(r, errno, "open root", path);
+  int mount = tree_copy_mount(at, AT_SUBTREE);
+  if (mount >= 0 && set_attributes(mount, op->f[BIND_ROOT_ATTRIBUTES].n, 0) == 0) return mount;
+  fail_mount(r, -1, "root", path);
+  close_fd(mount);
+  return -1;
+}
+
+/* `mount` becomes the root, at TARGET; it is closed when that fails. */
+static int attach_root(struct tree *t, int mount, const char *target, struct report *r) {
+  if (mount < 0) return -1;
+  CLOSING int at = open_layer(target);
+  if (at < 0 || move_mount(mount, at) < 0) {
+    fail_mount(r, -1, "root", target);
     close_fd(mount);
     return -1;
   }
@@ -202,18 +257,16 @@ static int make_overlay(struct tree *t, const struct op *op, struct report *r) {
   return 0;
 }
 
-static int bind_root(struct tree *t, const struct op *op, struct report *r) {
-  const char *path = op->f[BIND_ROOT_SOURCE_PATH].s;
-  CLOSING int at = open_layer(path);
-  if (at < 0) return fail(r, errno, "open root", path);
-  int mount = tree_copy_mount(at, AT_SUBTREE);
-  if (mount < 0 || set_attributes(mount, op->f[BIND_ROOT_ATTRIBUTES].n, 0) < 0 || move_mount(mount, at) < 0) {
-    fail_mount(r, -1, "root", path);
-    close_fd(mount);
-    return -1;
+/* Made by the supervisor, or here. */
+static int make_root(struct tree *t, const struct op *op, struct report *r) {
+  bool overlay = op->code == OP_OVERLAY;
+  const char *target = op->f[overlay ? OVERLAY_SOURCE_TARGET : BIND_ROOT_SOURCE_PATH].s;
+  if (t->loans != NULL) {
+    int mount = loans_take(t->loans, op->index);
+    if (mount < 0) return fail_why(r, EINVAL, "mount root at", target, "nobody made it");
+    return attach_root(t, mount, target, r);
   }
-  t->root = mount;
-  return 0;
+  return attach_root(t, overlay ? tree_overlay(op, -1, r) : tree_root_copy(op, r), target, r);
 }
 
 /* --- paths in the tree -------------------------------------------------------------------------------------- */
@@ -355,8 +408,13 @@ static int make_node(struct tree *t, const struct op *op, struct report *r) {
   if (mknodat(parent, name, S_IFCHR | (mode_t)op->f[NODE_MODE].n, makedev(major, minor)) == 0) {
     mount = open_tree(parent, name, OPEN_TREE_CLONE);
   } else {
-    if (errno != EPERM || mknodat(parent, name, S_IFREG | 0644, 0) < 0) return fail(r, errno, "make device", path);
+    if (errno != EPERM) return fail(r, errno, "make device", path);
     mount = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE);
+    if (mount < 0 && errno == ENOENT) return 0; /* the host has none to lend */
+    if (mount >= 0 && mknodat(parent, name, S_IFREG | 0644, 0) < 0) {
+      close_fd(mount);
+      mount = -1;
+    }
   }
   if (mount < 0) return fail(r, errno, "make device", path);
   CLOSING int target = openat(parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
@@ -420,29 +478,41 @@ static int fail_bind(struct report *r, const char *source, const char *target) {
   return fail_why(r, err, action, target, why);
 }
 
-static int make_bind(const struct tree *t, const struct op *op, struct report *r) {
+int tree_bind_copy(const struct op *op, int base, struct report *r) {
   const char *source = op->f[BIND_SOURCE].s, *target = op->f[BIND_TARGET].s;
   uint64_t flags = op->f[BIND_FLAGS].n;
   unsigned recursive = (flags & BIND_IS_RECURSIVE) != 0 ? AT_SUBTREE : 0;
+  CLOSING int from = (flags & BIND_IS_SOURCE_IN_ROOT) != 0 ? sys_openat2(base, source, O_PATH, 0, KERNEL_PATH)
+                                                           : open(source, O_PATH | O_CLOEXEC);
+  if (from < 0) {
+    fail_why(r, errno, "open", source, NULL);
+    if (errno == ENOENT && (flags & BIND_IS_OPTIONAL_SOURCE) != 0) r->err = 0;
+    return -1;
+  }
+  int mount = tree_copy_mount(from, recursive);
+  if (mount >= 0 && set_attributes(mount, op->f[BIND_ATTRIBUTES].n, recursive) == 0) return mount;
+  fail_bind(r, source, target);
+  close_fd(mount);
+  return -1;
+}
+
+static int make_bind(const struct tree *t, const struct op *op, struct report *r) {
+  const char *source = op->f[BIND_SOURCE].s, *target = op->f[BIND_TARGET].s;
+  uint64_t flags = op->f[BIND_FLAGS].n;
   if ((flags & BIND_IS_IF_TARGET_MISSING) != 0) {
     CLOSING int present = sys_openat2(t->root, target, O_PATH, 0, IMAGE_PATH);
     if (present >= 0) return 0;
   }
-  CLOSING int from = (flags & BIND_IS_SOURCE_IN_ROOT) != 0 ? sys_openat2(t->root, source, O_PATH, 0, KERNEL_PATH)
-                                                           : open(source, O_PATH | O_CLOEXEC);
-  if (from < 0) {
-    if (errno == ENOENT && (flags & BIND_IS_OPTIONAL_SOURCE) != 0) return 0;
-    return fail_why(r, errno, "open", source, NULL);
-  }
+  bool lent = t->loans != NULL && (flags & BIND_IS_LENT) != 0;
+  r->err = 0;
+  CLOSING int mount = lent ? loans_take(t->loans, op->index) : tree_bind_copy(op, t->root, r);
+  if (mount < 0) return r->err == 0 ? 0 : -1; /* an optional source that is not there */
   struct stat st;
-  CLOSING int mount = tree_copy_mount(from, recursive);
-  if (mount < 0 || fstat(mount, &st) < 0) return fail_bind(r, source, target);
+  if (fstat(mount, &st) < 0) return fail_bind(r, source, target);
   CLOSING int at = open_target(t, target, S_ISDIR(st.st_mode), (flags & BIND_IS_REPLACE_DANGLING) != 0);
   /* Not the mount: the file or directory to mount at found no room. */
   if (at < 0 && (errno == ENOSPC || errno == EDQUOT)) return fail(r, errno, "make mount point", target);
-  if (at < 0) return fail_bind(r, source, target);
-  if (set_attributes(mount, op->f[BIND_ATTRIBUTES].n, recursive) < 0 || move_mount(mount, at) < 0)
-    return fail_bind(r, source, target);
+  if (at < 0 || move_mount(mount, at) < 0) return fail_bind(r, source, target);
   return 0;
 }
 
@@ -532,9 +602,8 @@ static int protect(const struct tree *t, const struct op *op, struct report *r) 
 int tree_apply(struct tree *t, const struct op *op, int *master, struct report *r) {
   switch (op->code) {
     case OP_OVERLAY:
-      return make_overlay(t, op, r);
     case OP_BIND_ROOT:
-      return bind_root(t, op, r);
+      return make_root(t, op, r);
     case OP_MAKE_DIRECTORY:
       return make_directory(t, op, r);
     case OP_SYMLINK:

@@ -6,6 +6,7 @@
 
 #include "plan.h"
 #include "report.h"
+#include "userns.h"
 #include "volume.h"
 
 #define AT_SUBTREE 0x8000u /* AT_RECURSIVE, which libc lacks */
@@ -17,9 +18,10 @@ struct tree {
   int slave;  /* the app's side of its terminal */
   int dev;    /* the app's /dev, whatever covers it later */
   struct volumes *volumes;
+  struct loans *loans; /* with a user namespace: mounts that the supervisor made; else NULL */
 };
 
-#define TREE_NONE ((struct tree){-1, -1, -1, -1, -1, NULL})
+#define TREE_NONE ((struct tree){-1, -1, -1, -1, -1, NULL, NULL})
 
 /* One operation between `app` and `pivot`. `master` receives the terminal's other side. All return 0, or -1 with `r`
  * filled. */
@@ -33,6 +35,18 @@ int tree_pivot(struct tree *t, struct report *r);
 int tree_copy_mount(int fd, unsigned recursive);
 /* MOUNT_ATTR_* are added; `propagation` is one of MS_SLAVE, MS_PRIVATE, or 0: as it is. */
 int tree_set_attributes(int mount, uint64_t attributes, uint64_t propagation, unsigned recursive);
+/* Mounts that are attached nowhere yet, as descriptors, or -1 with `r` filled. `userns`: the user namespace whose ids
+ * the files get, or -1. The root of `overlay` and of `bindRoot`; what `bind` binds (`base`: the app's root), where
+ * r->err 0 says that the source is not there and need not be. */
+int tree_overlay(const struct op *op, int userns, struct report *r);
+int tree_root_copy(const struct op *op, struct report *r);
+int tree_bind_copy(const struct op *op, int base, struct report *r);
+/* The owners of files in a mount that is attached nowhere are seen through the user namespace's map: uid 0 on the disk
+ * is its uid 0. EINVAL: the file system cannot do that. */
+int tree_map_owners(int mount, int userns, bool recursive);
+
+/* `scratch`: the working directory becomes a new tmpfs. */
+int tree_scratch(const struct op *op, struct report *r);
 
 /* A new file system attached at `target`, below `base` (AT_FDCWD: a path of the host). */
 int mount_new(int base, const struct op *op, struct report *r);

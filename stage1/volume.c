@@ -59,6 +59,10 @@ int volume_copy(struct volumes *v, const struct op *op, struct report *r) {
     close_fd(mount);
     return -1;
   }
+  bool mapped = (op->f[COPY_VOLUME_FLAGS].n & COPY_VOLUME_IS_MAP_OWNERS) != 0 && v->users >= 0;
+  if (mapped && tree_map_owners(mount, v->users, recursive != 0) < 0)
+    say(v->command, ": warning: cannot map the owners of files in volume \"", v->name,
+        "\": in the pod they are nobody's, and can be used as others may", NULL);
   v->copies[v->count++] = mount;
   return 0;
 }

@@ -12,6 +12,8 @@
 struct volumes {
   int source;     /* the volume opened last, -1: none; its name and path */
   const char *name, *path;
+  int users;      /* the user namespace whose ids their files get, -1: none */
+  const char *command; /* the word in front of a warning */
   int *copies;    /* mounts that are nowhere yet, in the plan's order; -1: attached */
   size_t count;   /* made so far */
   size_t maximum; /* how many there is room for */

@@ -37,7 +37,7 @@ export function pullPolicyOf(flags: {
 }
 
 /** Refuses what this version cannot do, before anything is fetched. */
-export function refuseUnavailable({ flags, given }: Words): void {
+export function refuseUnavailable({ given }: Words): void {
   for (const kind of ["url", "path", "name", "hash", "from-dir"] as const) {
     if (given(`stage1-${kind}`)) {
       refuse(
@@ -46,7 +46,12 @@ export function refuseUnavailable({ flags, given }: Words): void {
       );
     }
   }
-  if (flags["private-users"]) refuse("--private-users is not available in this version");
+}
+
+/** --private-users: refuses where it could only fail later. */
+export async function checkPrivateUsers(): Promise<void> {
+  const { requireUserNamespaces } = await import("../stage0/user-namespace.ts");
+  requireUserNamespaces();
 }
 
 /** Needs the checks above done. `interactive` comes after the conflicts of --pod-manifest. */

@@ -11,6 +11,7 @@ import {
   parsePodManifest,
 } from "../appc/index.ts";
 import { isErrno } from "../lib/errors.ts";
+import { type IdRange, parseIdRange } from "../lib/id-range.ts";
 import type { PodRef } from "./directory.ts";
 import { PodError } from "./errors.ts";
 import { hasManifest, isAfterRun } from "./state.ts";
@@ -28,6 +29,8 @@ export const POD_FILES = {
   /** One file for each app that lost processes for want of memory; the content is how many. */
   oomKills: "stage1/rootfs/rkt/oom-kills",
   overlayPrepared: "overlay-prepared",
+  /** `SHIFT:COUNT`, of a pod with a user namespace. */
+  privateUsers: "private-users-prepared",
   appsInfo: "appsinfo",
   sharedVolumes: "sharedVolumes",
   stage1Manifest: "stage1/manifest",
@@ -118,6 +121,12 @@ export function readSubcgroup(pod: PodRef): string | undefined {
 export function readLimitCgroups(pod: PodRef): readonly string[] {
   const text = absent(() => readFileSync(join(pod.path, POD_FILES.cgroups), "utf8")) ?? "";
   return text.split("\n").filter((line) => line !== "");
+}
+
+/** The ids of a pod with a user namespace; undefined for one without. `path`: of the pod. */
+export function readPrivateUsers(path: string): IdRange | undefined {
+  const text = absent(() => readFileSync(join(path, POD_FILES.privateUsers), "utf8"));
+  return text === undefined ? undefined : parseIdRange(text);
 }
 
 /** All apps run (and have said so, when they notify). */

@@ -7,7 +7,7 @@ import { type AppCgroups, readCgroupsOfPod } from "../cgroup/app-cgroups.ts";
 import { isErrno } from "../lib/errors.ts";
 import { type InsecureOptions, SECURE } from "../lib/insecure-options.ts";
 import { findPod, type PodRef } from "../pod/directory.ts";
-import { POD_FILES, readPodManifest, readPodProcesses } from "../pod/read.ts";
+import { POD_FILES, readPodManifest, readPodProcesses, readPrivateUsers } from "../pod/read.ts";
 import { launchEnter } from "../stage1/launch.ts";
 import { compileEnterPlan } from "../stage1/plan/compile.ts";
 import { filterOfApp } from "../stage1/seccomp/filter.ts";
@@ -41,12 +41,14 @@ export async function enterPod(pod: PodRef, options: EnterOptions): Promise<neve
   const app = apps[index];
   if (app === undefined) throw new Error("an app that is not in its pod");
   const cgroups = cgroupsOf(pod, appPid);
-  const planned = { uuid: pod.uuid, path: pod.path, manifest, apps };
+  const userNamespace = readPrivateUsers(pod.path);
+  const planned = { uuid: pod.uuid, path: pod.path, manifest, apps, userNamespace };
   // Not less for --insecure-options=seccomp here: the app's own state decides (stage1/enter.c).
   const { filter } = await filterOfApp(app, SECURE);
   const plan = compileEnterPlan({
     commandName: options.commandName,
     app: { ...planApp(planned, app, index, options.dataDir), filter },
+    userNamespace: userNamespace !== undefined,
     podPid,
     appPid,
     argv: options.argv,

@@ -10,6 +10,7 @@ export type Stage0ErrorCode =
   | "ISOLATOR_INVALID"
   | "ISOLATOR_UNENFORCED"
   | "EXPORT"
+  | "USER_NAMESPACE"
   | "TIMEOUT";
 
 export class Stage0Error extends RktError<Stage0ErrorCode> {}

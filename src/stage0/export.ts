@@ -16,9 +16,10 @@ import {
 } from "node:fs";
 import { extname, join } from "node:path";
 import { isErrno } from "../lib/errors.ts";
+import type { IdRange } from "../lib/id-range.ts";
 import { quote } from "../lib/text.ts";
 import type { PodRef } from "../pod/directory.ts";
-import { POD_FILES, readPodManifest } from "../pod/read.ts";
+import { POD_FILES, readPodManifest, readPrivateUsers } from "../pod/read.ts";
 import { canExport } from "../pod/state.ts";
 import { mountPointsBelow, unmount } from "../sys/mounts.ts";
 import { leaveMountNamespace, mountOverlayReadOnly } from "../sys/private-mounts.ts";
@@ -63,7 +64,7 @@ export function exportPod(pod: PodRef, options: ExportOptions): void {
         "pod has remaining mountpoints. Only pods using overlayfs or with no mountpoints can be exported",
       );
     }
-    writeAci(stage2, options.output);
+    writeAci(stage2, options.output, readPrivateUsers(pod.path));
   }
 }
 
@@ -78,7 +79,7 @@ function exportOverlay(pod: PodRef, options: ExportOptions & { readonly app: str
   leaveMountNamespace();
   mountOverlayReadOnly([realpathSync(upper), realpathSync(lower)], layout.rootfs);
   try {
-    writeAci(layout.path, options.output);
+    writeAci(layout.path, options.output, readPrivateUsers(pod.path));
   } finally {
     unmount(layout.rootfs);
   }
@@ -105,7 +106,7 @@ function requireTree(pod: PodRef, rootfs: string): void {
 /** Bytes per gzip member. Members are independent, so memory stays constant without a stream. */
 const MEMBER = 4 * 1024 * 1024;
 
-function writeAci(layout: string, output: string): void {
+function writeAci(layout: string, output: string, privateUsers: IdRange | undefined): void {
   const temporary = `${output}.${process.pid}.tmp`;
   const fd = openSync(temporary, "wx", 0o644);
   try {
@@ -127,7 +128,7 @@ function writeAci(layout: string, output: string): void {
           size += chunk.length;
           if (size >= MEMBER) flush();
         },
-        { ownerRoot: false },
+        { ownerRoot: false, privateUsers },
       );
       flush();
       fsyncSync(fd);

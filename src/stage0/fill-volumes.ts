@@ -14,6 +14,7 @@ import {
 import { join } from "node:path";
 import type { PodManifest } from "../appc/index.ts";
 import { isErrno } from "../lib/errors.ts";
+import type { IdRange } from "../lib/id-range.ts";
 import { quote } from "../lib/text.ts";
 import { emptyVolumePath, resolveMounts } from "../stage1/plan/volumes.ts";
 import { openBelow } from "../sys/at.ts";
@@ -30,6 +31,7 @@ interface Pod {
   readonly path: string;
   readonly manifest: PodManifest;
   readonly apps: readonly Omit<PreparedApp, "key">[];
+  readonly userNamespace: IdRange | undefined;
 }
 
 /** The pod's directory is complete but for these volumes. */
@@ -37,9 +39,12 @@ export function fillVolumes(pod: Pod, dataDir: string): void {
   pod.apps.forEach(({ name, app, image }, i) => {
     const runtime = pod.manifest.apps[i];
     if (runtime === undefined || !isFromDocker(image)) return;
-    const { imageRoot } = appRootfs(pod.path, name, dataDir);
+    const { imageRoot, rootfs } = appRootfs(pod.path, name, dataDir);
+    // The pod's own copy of the image has the pod's owners already.
+    const shift = rootfs.kind === "directory" ? 0 : (pod.userNamespace?.first ?? 0);
     for (const { volume, path, implicitFor } of resolveMounts(pod.manifest, runtime, app)) {
-      if (implicitFor !== undefined) fillVolume(pod.path, { name: volume.name, imageRoot, path });
+      if (implicitFor === undefined) continue;
+      fillVolume(pod.path, { name: volume.name, imageRoot, path, shift });
     }
   });
 }
@@ -48,18 +53,20 @@ interface Filling {
   readonly name: string;
   readonly imageRoot: string;
   readonly path: string;
+  /** Added to every owner. */
+  readonly shift: number;
 }
 
-function fillVolume(podPath: string, { name, imageRoot, path }: Filling): void {
+function fillVolume(podPath: string, { name, imageRoot, path, shift }: Filling): void {
   const from = openInImage(imageRoot, path);
   if (from === undefined) return;
   try {
     const volume = join(podPath, emptyVolumePath(name));
     mkdirSync(join(volume, ".."), { recursive: true, mode: 0o750 });
     mkdirSync(volume, { mode: 0o700 });
-    copyTree(from, volume, `${podPath}/volume.tar`);
+    copyTree(from, volume, { temporary: `${podPath}/volume.tar`, shift });
     const { uid, gid, mode } = fstatSync(from);
-    chownSync(volume, uid, gid);
+    chownSync(volume, uid + shift, gid + shift);
     chmodSync(volume, mode & 0o7777);
   } catch (cause) {
     throw new Stage0Error(
@@ -86,7 +93,11 @@ function openInImage(imageRoot: string, path: string): number | undefined {
 }
 
 /** Through an archive: its two ends know owners, links, devices and attributes already. */
-function copyTree(from: number, to: string, temporary: string): void {
+function copyTree(
+  from: number,
+  to: string,
+  { temporary, shift }: { readonly temporary: string; readonly shift: number },
+): void {
   const archive = openSync(temporary, "wx+", 0o600);
   const target = openSync(to, O_RDONLY | O_DIRECTORY);
   try {
@@ -95,7 +106,7 @@ function copyTree(from: number, to: string, temporary: string): void {
     });
     extractTree(archive, readTar(archive), {
       rootFd: target,
-      owner: { kind: "restore", uidShift: 0, gidShift: 0 },
+      owner: { kind: "restore", uidShift: shift, gidShift: shift },
       strip: "",
     });
   } finally {

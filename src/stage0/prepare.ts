@@ -25,6 +25,7 @@ import {
 } from "../appc/index.ts";
 import { type FetchContext, findImage, type LocalContext } from "../fetch/index.ts";
 import { isErrno } from "../lib/errors.ts";
+import type { IdRange } from "../lib/id-range.ts";
 import { quote } from "../lib/text.ts";
 import {
   createPod,
@@ -64,6 +65,8 @@ export type PodSource =
 export interface PrepareRequest {
   readonly source: PodSource;
   readonly overlay: boolean;
+  /** --private-users: the pod gets ids of its own. */
+  readonly privateUsers: boolean;
   /** Called with the UUID as soon as there is one, before anything is prepared. */
   readonly onCreated?: (uuid: string) => void;
 }
@@ -87,6 +90,7 @@ export interface PreparedPod {
   readonly pod: LockedPod;
   readonly manifest: PodManifest;
   readonly apps: readonly PreparedApp[];
+  readonly userNamespace: IdRange | undefined;
 }
 
 /** Fetches what is missing and makes the pod, `preparing`, with its lock held. */
@@ -104,16 +108,22 @@ export async function preparePod(
   const pod = createPod(context.dataDir);
   try {
     request.onCreated?.(pod.uuid);
-    await writePod(pod, { request, context, since, manifest, bytes, apps });
+    const userNamespace = request.privateUsers ? await reserveIds(context.dataDir, pod) : undefined;
+    await writePod(pod, { request, context, since, manifest, bytes, apps, userNamespace });
     if (apps.some(({ image, app }) => app.mountPoints.length > 0 && isFromDocker(image))) {
       const { fillVolumes } = await import("./fill-volumes.ts");
-      fillVolumes({ path: pod.path, manifest, apps }, context.dataDir);
+      fillVolumes({ path: pod.path, manifest, apps, userNamespace }, context.dataDir);
     }
-    return { pod, manifest, apps };
+    return { pod, manifest, apps, userNamespace };
   } catch (error) {
     discard(context.dataDir, pod);
     throw error;
   }
+}
+
+async function reserveIds(dataDir: string, pod: LockedPod): Promise<IdRange> {
+  const { reserveRange } = await import("../pod/id-range.ts");
+  return reserveRange(dataDir, pod);
 }
 
 /** The pod becomes `prepared`, or is removed again. */
@@ -236,14 +246,17 @@ async function writePod(
     since,
     bytes,
     apps,
+    userNamespace,
   }: ResolvedSource & {
     readonly request: PrepareRequest;
     readonly context: PrepareContext;
     /** When the images began to come. */
     readonly since: Date;
+    readonly userNamespace: IdRange | undefined;
   },
 ): Promise<void> {
   const { store } = context.local;
+  const firstId = userNamespace?.first ?? 0;
   const at = (...names: string[]) => join(pod.path, ...names);
   for (const folder of POD_FOLDERS) mkdirSync(at(folder), { mode: 0o750 });
   writeFileSync(at(POD_FILES.stage1Manifest), BUILTIN_STAGE1_MANIFEST, { mode: 0o640 });
@@ -260,10 +273,14 @@ async function writePod(
         store.renderTree(app.key),
       );
       writeFileSync(join(info, "treeStoreID"), tree.id, { mode: 0o640 });
-      makeOverlay(at("overlay"), tree, app.name);
+      makeOverlay(at("overlay"), tree, app.name, firstId);
       mkdirSync(join(stage2, "rootfs"), { mode: 0o750 });
     } else {
-      await renderOrForget({ store, key: app.key, since }, () => store.renderInto(app.key, stage2));
+      // A copy is written anyway: with the pod's owners it needs no idmapped mount, as in rkt.
+      const shift = { uidShift: firstId, gidShift: firstId };
+      await renderOrForget({ store, key: app.key, since }, () =>
+        store.renderInto(app.key, stage2, shift),
+      );
     }
   }
   writeFileSync(at(POD_FILES.lock), "", { mode: 0o600 });
@@ -277,6 +294,7 @@ function makeOverlay(
   overlay: string,
   tree: { readonly id: string; readonly rootfs: string },
   app: string,
+  firstId: number,
 ): void {
   const upper = join(overlay, tree.id, "upper");
   const work = join(overlay, tree.id, "work");
@@ -287,7 +305,7 @@ function makeOverlay(
   const top = join(upper, app);
   mkdirSync(top, { mode: 0o750 });
   // Explicit, because of the setgid bit and group of the pods folder, and because of the umask.
-  chownSync(top, root.uid, root.gid);
+  chownSync(top, firstId + root.uid, firstId + root.gid);
   chmodSync(top, root.mode & 0o7777);
 }
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // From a pod directory to a plan, and from the plan to stage1. Users, programs and paths are resolved here,
 // so that the plan is pure and the C program looks nothing up. `run` and `run-prepared` share all of it.
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { chownSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { PodManifest } from "../appc/index.ts";
 import { makePodCgroup, removePodCgroup } from "../cgroup/pod-cgroup.ts";
+import type { IdRange } from "../lib/id-range.ts";
 import type { InsecureOptions } from "../lib/insecure-options.ts";
 import type { Reporter } from "../lib/reporter.ts";
 import {
@@ -58,6 +59,8 @@ interface PodToStart {
   readonly path: string;
   readonly manifest: PodManifest;
   readonly apps: readonly Omit<PreparedApp, "key">[];
+  /** The ids of a pod with a user namespace. */
+  readonly userNamespace: IdRange | undefined;
 }
 
 /** Compiles the pod's plan. Writes into the pod directory, makes its cgroups, starts nothing. */
@@ -68,7 +71,7 @@ export async function planPod(
 ): Promise<Plan> {
   const devices = sourceDevices(pod.manifest, pod.apps);
   const hostname = options.hostname === "" ? `rkt-${pod.uuid}` : checkHostname(options.hostname);
-  const files = writeConfigurationFiles(pod.path, hostname, options);
+  const files = writeConfigurationFiles(pod, hostname, options);
   const apps: PlanApp[] = [];
   for (const [i, app] of pod.apps.entries()) {
     const { filter, warnings } = await filterOfApp(app, options.insecure);
@@ -93,6 +96,7 @@ export async function planPod(
       files,
       devices,
       filledVolumes: filledVolumes(pod),
+      userNamespace: pod.userNamespace,
       cgroup: limited?.unified?.pod ?? cgroup?.directory,
       cgroupInit: limited?.unified?.init,
       cgroupDirectories: limited?.directories,
@@ -155,8 +159,12 @@ export function planApp(
     runtime,
     app,
     rootfs,
-    // Docker images name a user and no group: rkt then took the user's number (rkt-runtime §7.6).
-    ids: resolveIds(app, imageRoot, { groupMayBeUser: isFromDocker(image) }),
+    ids: resolveIds(app, imageRoot, {
+      // Docker images name a user and no group: rkt then took the user's number (rkt-runtime §7.6).
+      groupMayBeUser: isFromDocker(image),
+      // The pod's own copy has the pod's owners, a tree of the store the image's.
+      copiedFor: rootfs.kind === "directory" ? pod.userNamespace : undefined,
+    }),
     command: command(app.exec),
     preStart: handler("pre-start"),
     postStop: handler("post-stop"),
@@ -189,13 +197,17 @@ export function appRootfs(
 
 /** resolv.conf and hosts of the pod, for stage1 to bind into the apps. */
 function writeConfigurationFiles(
-  podPath: string,
+  pod: PodToStart,
   hostname: string,
   options: StartOptions,
 ): PodFiles {
   const write = (name: string, content: string): string => {
     const path = join(POD_FILES.stage1Etc, name);
-    writeFileSync(join(podPath, path), content, { mode: 0o644 });
+    const full = join(pod.path, path);
+    writeFileSync(full, content, { mode: 0o644 });
+    if (pod.userNamespace !== undefined) {
+      chownSync(full, pod.userNamespace.first, pod.userNamespace.first);
+    }
     return path;
   };
   const resolv = resolvMode(options.dns);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Users and groups of an app as numbers (rkt-runtime.md §7.6, appc.md §6.4).
 import type { App } from "../appc/index.ts";
+import { type IdRange, idInside } from "../lib/id-range.ts";
 import { quote } from "../lib/text.ts";
 import { Stage1Error } from "./errors.ts";
 import { readInRoot, statInRoot, withImageRoot } from "./image-root.ts";
@@ -29,14 +30,20 @@ function parseId(text: string): number | undefined {
   return id <= MAX_ID ? id : undefined;
 }
 
-function resolve(rootFd: number, kind: Kind, text: string): number | undefined {
+function resolve(
+  rootFd: number,
+  kind: Kind,
+  text: string,
+  copiedFor?: IdRange,
+): number | undefined {
   if (text === "root") return 0;
   // A number is a number, whatever names the image has (rkt; appc.md would look it up first).
   const id = parseId(text);
   if (id !== undefined) return id;
   if (text.startsWith("/")) {
     const stats = statInRoot(rootFd, text, false);
-    return kind === "user" ? stats?.uid : stats?.gid;
+    const owner = kind === "user" ? stats?.uid : stats?.gid;
+    return owner === undefined ? undefined : idInside(owner, copiedFor);
   }
   const table = readInRoot(rootFd, FILE[kind]);
   return table === undefined || text === "" ? undefined : findIdByName(table, text);
@@ -58,6 +65,8 @@ function failure(kind: Kind, text: string, rootFd: number): Stage1Error {
 export interface ResolveOptions {
   /** An image that came from Docker may name its user as group without having that group: then gid = uid. */
   readonly groupMayBeUser?: boolean | undefined;
+  /** The files of `rootfs` belong to these ids: they were copied for a user namespace. */
+  readonly copiedFor?: IdRange | undefined;
 }
 
 /**
@@ -70,10 +79,10 @@ export function resolveIds(
   options: ResolveOptions = {},
 ): ResolvedIds {
   return withImageRoot(rootfs, (rootFd) => {
-    const uid = resolve(rootFd, "user", app.user);
+    const uid = resolve(rootFd, "user", app.user, options.copiedFor);
     if (uid === undefined) throw failure("user", app.user, rootFd);
     const fallback = options.groupMayBeUser === true && app.group === app.user ? uid : undefined;
-    const gid = resolve(rootFd, "group", app.group) ?? fallback;
+    const gid = resolve(rootFd, "group", app.group, options.copiedFor) ?? fallback;
     if (gid === undefined) throw failure("group", app.group, rootFd);
     return { uid, gid, supplementaryGids: app.supplementaryGIDs };
   });

@@ -15,6 +15,8 @@ import {
 } from "node:fs";
 import { decodeName, encodeName } from "../lib/byte-name.ts";
 import { isErrno } from "../lib/errors.ts";
+import { capabilityForRoot } from "../lib/file-capability.ts";
+import { type IdRange, idInside } from "../lib/id-range.ts";
 import { quote } from "../lib/text.ts";
 import { readXattrs } from "../sys/tree.ts";
 import { NO_XATTRS, type TarKind } from "./entry.ts";
@@ -141,6 +143,8 @@ class LayoutCheck {
 export interface BuildOptions {
   /** Every entry belongs to root:root (`--owner-root`), else to who owns the file. */
   readonly ownerRoot: boolean;
+  /** The files are those of a pod with these ids: the archive gets what they are inside. */
+  readonly privateUsers?: IdRange | undefined;
   /** The manifest to write, serialised; by default the layout's `manifest` as it is. */
   readonly manifest?: string | Uint8Array;
   /** The manifest entry's time; by default now, as the reference. Give one for equal bytes. */
@@ -163,7 +167,8 @@ export function buildAci(
       : Buffer.from(options.manifest);
   const writer = new TarWriter(sink);
   const links = new Map<string, string>();
-  const state = { links, ownerRoot: options.ownerRoot, without: "manifest" };
+  const { ownerRoot, privateUsers } = options;
+  const state = { links, ownerRoot, privateUsers, without: "manifest" };
   addDirectory(writer, { path: root, name: "" }, state);
   const mtime = Math.floor((options.manifestTime ?? new Date()).getTime() / 1000);
   writer.entry(
@@ -183,7 +188,7 @@ export function buildAci(
 /** What is below `dir` as a tar archive, with its owners; `dir` itself and sockets are left out. */
 export function archiveTree(dir: string, sink: (chunk: Uint8Array) => void): void {
   const writer = new TarWriter(sink);
-  const state = { links: new Map(), ownerRoot: false, without: undefined };
+  const state = { links: new Map(), ownerRoot: false, privateUsers: undefined, without: undefined };
   addDirectory(writer, { path: encodeName(dir), name: "" }, state);
   writer.finish();
 }
@@ -194,6 +199,7 @@ interface BuildState {
   readonly ownerRoot: boolean;
   /** A name that is left out. */
   readonly without: string | undefined;
+  readonly privateUsers: IdRange | undefined;
 }
 
 /** The children of a directory, each directory's own after it. `name` is "" for the layout itself. */
@@ -232,7 +238,10 @@ function addEntry(
     mode: Number(status.mode & 0o7777n),
     ...(state.ownerRoot
       ? { uid: 0, gid: 0, uname: "root", gname: "root" }
-      : { uid: Number(status.uid), gid: Number(status.gid) }),
+      : {
+          uid: idInside(Number(status.uid), state.privateUsers),
+          gid: idInside(Number(status.gid), state.privateUsers),
+        }),
     mtime: { seconds: floorDivide(status.mtimeNs, 1_000_000_000n), nanoseconds: 0 },
   } satisfies Omit<TarHeader, "kind">;
   if (status.nlink > 1n && kind !== "directory") {
@@ -246,7 +255,7 @@ function addEntry(
   }
   switch (kind) {
     case "file":
-      addFile(writer, path, common);
+      addFile(writer, path, common, state.privateUsers);
       break;
     case "symlink":
       writer.entry({ ...common, kind, linkName: decodeName(readlinkSync(path, "buffer")) });
@@ -260,18 +269,25 @@ function addEntry(
   }
 }
 
-function addFile(writer: TarWriter, path: Buffer, header: Omit<TarHeader, "kind">): void {
+function addFile(
+  writer: TarWriter,
+  path: Buffer,
+  header: Omit<TarHeader, "kind">,
+  privateUsers: IdRange | undefined,
+): void {
   const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   try {
     const status = fstatSync(fd);
     if (!status.isFile()) {
       throw new ArchiveError("ARCHIVE_IO", `${quote(header.name)} changed while it was archived`);
     }
-    const xattrs = new Map(
-      [...readXattrs(fd)].filter(
-        ([name]) => name === "security.capability" || name.startsWith("user."),
-      ),
-    );
+    const xattrs = new Map<string, Uint8Array>();
+    for (const [name, value] of readXattrs(fd)) {
+      if (name.startsWith("user.")) xattrs.set(name, value);
+      if (name === "security.capability") {
+        xattrs.set(name, privateUsers === undefined ? value : capabilityForRoot(value, 0));
+      }
+    }
     writer.entry(
       { ...header, kind: "file", xattrs: xattrs.size === 0 ? NO_XATTRS : xattrs },
       { fd, offset: 0, length: status.size },

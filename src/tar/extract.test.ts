@@ -326,7 +326,16 @@ describe("extractTree", () => {
     const xattrs = readXattrs(fd);
     closeSync(fd);
     expect([...xattrs.keys()]).toEqual(["security.capability", "user.note"]);
-    expect(Buffer.from(xattrs.get("security.capability")!)).toEqual(capability);
+    // Of the user namespace whose root is the shifted one.
+    const shifted = Buffer.from("0100000300040000000000000000000000000000e8030000", "hex");
+    expect(Buffer.from(xattrs.get("security.capability")!)).toEqual(shifted);
+  });
+
+  test.skipIf(!isRoot)("an owner that would be shifted out of the range is refused", () => {
+    const far = archive(rawEntry({ name: "rootfs/f", uid: 65_536 }, "x"));
+    const owner: OwnerPolicy = { kind: "restore", uidShift: 65_536, gidShift: 0 };
+    const error = failure(() => extract(far, { owner }));
+    expect(String(error.cause)).toContain("owner 65536 is out of range 65536");
   });
 
   test.skipIf(!isRoot)("makes devices and fifos", () => {

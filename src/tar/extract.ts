@@ -5,6 +5,8 @@
 import { closeSync, fchmodSync, fchownSync, writeSync } from "node:fs";
 import { assertNever } from "../lib/assert-never.ts";
 import { isErrno } from "../lib/errors.ts";
+import { capabilityForRoot } from "../lib/file-capability.ts";
+import { IDS_PER_POD } from "../lib/id-range.ts";
 import { quote } from "../lib/text.ts";
 import {
   changeModeAt,
@@ -202,7 +204,9 @@ export class TreeExtractor implements Disposable {
       // The order of the next three is the kernel's: chown clears setuid bits and capabilities, and so
       // does a write (chown(2), capabilities(7)).
       this.#setOwnerAndMode(fd, entry);
-      if (this.#owner.kind === "restore" && entry.xattrs.size > 0) restoreXattrs(fd, entry);
+      if (this.#owner.kind === "restore" && entry.xattrs.size > 0) {
+        restoreXattrs(fd, entry, this.#owner.uidShift);
+      }
       changeTimes(fd, entry.mtime);
     } finally {
       closeSync(fd);
@@ -316,14 +320,22 @@ function originOf(entry: TarEntry, seen: ReadonlyMap<string, Origin>): Origin {
   );
 }
 
-function restoreXattrs(fd: number, entry: TarEntry): void {
+/** `root`: the uid that is root where the files are used. */
+function restoreXattrs(fd: number, entry: TarEntry, root: number): void {
   for (const [name, value] of entry.xattrs) {
     // Others name state of the machine that made the archive: labels, signatures, overlayfs marks.
-    if (name === "security.capability" || name.startsWith("user.")) setXattr(fd, name, value);
+    if (name.startsWith("user.")) setXattr(fd, name, value);
+    if (name === "security.capability") {
+      setXattr(fd, name, root === 0 ? value : capabilityForRoot(value, root));
+    }
   }
 }
 
 function shift(id: number, by: number): number {
+  // The next range may be another pod's.
+  if (by > 0 && id >= IDS_PER_POD) {
+    throw new ArchiveError("ARCHIVE_UNSAFE", `owner ${id} is out of range ${IDS_PER_POD}`);
+  }
   const shifted = id + by;
   if (shifted > MAX_ID) {
     throw new ArchiveError("ARCHIVE_UNSAFE", `owner ${id} does not fit when shifted by ${by}`);

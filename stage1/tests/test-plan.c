@@ -59,6 +59,12 @@ static void app(const char *name) {
   put_string(name);
   end(at);
 }
+static void user_namespace(uint32_t first, uint32_t count) {
+  size_t at = begin(OP_USER_NAMESPACE);
+  put32(first);
+  put32(count);
+  end(at);
+}
 static void root(void) {
   size_t at = begin(OP_BIND_ROOT);
   put_string("/r");
@@ -228,6 +234,14 @@ int main(void) {
   expect("more operations than counted", "bytes follow the last operation");
   header(), options(0), empty_op(99), finish(2);
   expect("an unknown operation", "an operation cannot be decoded");
+  header(), options(0), user_namespace(65536, 65536), empty_op(OP_POD), finish(3);
+  expect("a user namespace", NULL);
+  header(), options(0), user_namespace(0, 65536), empty_op(OP_POD), finish(3);
+  expect("a user namespace with the host's root", "a range of ids is none");
+  header(), options(0), user_namespace(0xffff0000u, 65536), empty_op(OP_POD), finish(3);
+  expect("ids that do not exist", "a range of ids is none");
+  header(), options(0), empty_op(OP_POD), user_namespace(65536, 65536), finish(3);
+  expect("a user namespace inside of the pod", "an operation is in the wrong place");
   good_plan(), buffer[7] = 9;
   expect("another version", "it is of another version");
   good_plan(), length++;

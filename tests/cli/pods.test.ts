@@ -773,7 +773,6 @@ test("run refuses wrong arguments in one sentence each", async () => {
     [[IMAGE, "--", "a", "---", "--", "b"], "only one set of app arguments allowed per image"],
     [["--exec=/x", IMAGE], "--exec must follow an image"],
     [[IMAGE, "--exec=/a", "--exec=/b"], "--exec specified multiple times for the same image"],
-    [["--private-users", IMAGE], /user namespace|private-users/],
     [[NET, "--port=http:80", IMAGE], "--port flag does not work with 'none' networking"],
     [["--net=host", "--port=http:80", IMAGE], "'host'"],
     [[NET, "--port=nonsense", IMAGE], "is not in name:[ip:]port format"],

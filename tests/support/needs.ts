@@ -3,6 +3,7 @@
 // `skip: REASON`; scripts/test.ts counts it and fails in CI when it is not one that CI expects.
 import { test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
+import { release } from "node:os";
 import { join } from "node:path";
 
 const WAYS = {
@@ -21,6 +22,12 @@ const WAYS = {
   controllersV1: () =>
     /- cgroup \S+ .*\bmemory\b/.test(readFileSync("/proc/self/mountinfo", "utf8")) ||
     "the memory controller is not on cgroup v1",
+  "user namespaces": () => existsSync("/proc/self/ns/user") || "the kernel has no user namespaces",
+  /** For the temporary directory's file system, and for an overlay on it: Linux 5.19. */
+  "idmapped mounts": () => {
+    const [major = 0, minor = 0] = release().split(".").map(Number);
+    return major > 5 || (major === 5 && minor >= 19) || "the kernel is older than 5.19";
+  },
 } as const;
 
 export type Need = keyof typeof WAYS;

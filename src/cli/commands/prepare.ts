@@ -4,19 +4,30 @@ import { silentReporter } from "../../lib/reporter.ts";
 import { discard, keepPrepared, preparePod } from "../../stage0/prepare.ts";
 import type { Run } from "../command.ts";
 import type { prepareFlags } from "../flag-sets.ts";
-import { overlayWanted, podSource, pullPolicyOf, refuseUnavailable } from "../pod-request.ts";
+import {
+  checkPrivateUsers,
+  overlayWanted,
+  podSource,
+  pullPolicyOf,
+  refuseUnavailable,
+} from "../pod-request.ts";
 
 export const run: Run<typeof prepareFlags> = async (words) => {
   const { context, flags } = words;
   const pullPolicy = pullPolicyOf(flags);
   refuseUnavailable(words);
+  if (flags["private-users"]) await checkPrivateUsers();
   const source = podSource(words, pullPolicy);
   const dataDir = await context.dataDir();
   const images = { pullPolicy, dependencies: true };
   const quietly = <T extends object>(part: T): T =>
     flags.quiet ? { ...part, report: silentReporter } : part;
   const { pod, manifest, apps } = await preparePod(
-    { source, overlay: await overlayWanted(context, flags["no-overlay"]) },
+    {
+      source,
+      overlay: await overlayWanted(context, flags["no-overlay"]),
+      privateUsers: flags["private-users"],
+    },
     {
       dataDir,
       local: quietly(await context.localContext(images)),

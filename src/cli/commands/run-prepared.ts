@@ -3,6 +3,7 @@
 import { networkMode, parseNetList } from "../../network/net-list.ts";
 import { moveToRun, notPrepared, resolvePod, takePrepared } from "../../pod/directory.ts";
 import { PodError } from "../../pod/errors.ts";
+import { readPrivateUsers } from "../../pod/read.ts";
 import { preparedApps, preparedManifest } from "../../stage0/prepared.ts";
 import { planPod, startPod } from "../../stage0/start.ts";
 import type { Run } from "../command.ts";
@@ -24,9 +25,8 @@ export const run: Run<typeof runPreparedFlags> = async ({ context, flags, args, 
   if (flags.interactive && apps.length > 1) {
     throw new PodError("POD_STATE", "interactive option only supports pods with one app");
   }
-  const plan = await planPod({ uuid: pod.uuid, path: pod.path, manifest, apps }, options, {
-    dataDir,
-    report: context.reporter,
-  });
+  const userNamespace = readPrivateUsers(pod.path);
+  const start = { uuid: pod.uuid, path: pod.path, manifest, apps, userNamespace };
+  const plan = await planPod(start, options, { dataDir, report: context.reporter });
   return startPod(moveToRun(dataDir, taken), plan);
 };

@@ -10,6 +10,7 @@ import type { Plan } from "../../stage1/plan/wire.ts";
 import type { Invocation, Run } from "../command.ts";
 import type { runFlags } from "../flag-sets.ts";
 import {
+  checkPrivateUsers,
   checkStartFlags,
   overlayWanted,
   podSource,
@@ -37,6 +38,7 @@ export async function runPod(
   const { context, flags } = words;
   const pullPolicy = pullPolicyOf(flags);
   refuseUnavailable(words);
+  if (flags["private-users"]) await checkPrivateUsers();
   const networks = parseNetList(flags.net);
   checkStartFlags(flags, networks);
   const source = podSource(words, pullPolicy, flags.interactive);
@@ -44,10 +46,11 @@ export async function runPod(
   const images = { pullPolicy, dependencies: true };
   const dataDir = await context.dataDir();
   const overlay = await overlayWanted(context, flags["no-overlay"]);
-  const { pod, manifest, apps } = await preparePod(
+  const { pod, manifest, apps, userNamespace } = await preparePod(
     {
       source,
       overlay,
+      privateUsers: flags["private-users"],
       onCreated: (uuid) => saveUuid(context, flags["uuid-file-save"], uuid),
     },
     {
@@ -56,7 +59,7 @@ export async function runPod(
       fetch: () => context.fetchContext(images),
     },
   );
-  const start = { uuid: pod.uuid, path: pod.path, manifest, apps };
+  const start = { uuid: pod.uuid, path: pod.path, manifest, apps, userNamespace };
   try {
     const plan = await planPod(start, options, { dataDir, report: context.reporter });
     if (!flags["dry-run"]) startPod(moveToRun(dataDir, pod), plan);

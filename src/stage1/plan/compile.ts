@@ -2,6 +2,7 @@
 // The pod as an ordered list of operations. Pure: no I/O, no clock. The comments give the reason for each
 // step's place; what a step does is said in opcodes.ts and done in stage1/*.c.
 import type { Isolator } from "../../appc/index.ts";
+import type { IdRange } from "../../lib/id-range.ts";
 import { ALL_CAPABILITIES, boundingSet, SYS_ADMIN } from "../capabilities.ts";
 import { Stage1Error } from "../errors.ts";
 import { deviceOperation, NODES } from "./devices.ts";
@@ -42,14 +43,14 @@ const directory = (path: string, mode = 0o750): Op => ({
   flags: 0,
 });
 
-/** A directory and its parents; each once per pod. */
-function directories(paths: readonly string[]): Op[] {
+/** These directories and their parents, each once. */
+function withParents(paths: readonly string[]): string[] {
   const made = new Set<string>();
   for (const path of paths) {
     const parts = path.split("/");
     for (let i = 1; i <= parts.length; i++) made.add(parts.slice(0, i).join("/"));
   }
-  return [...made].map((path) => directory(path));
+  return [...made];
 }
 
 const makeDirectory = (path: string, mode = 0o755): Op => ({ kind: "makeDirectory", path, mode });
@@ -116,11 +117,15 @@ function devices(terminal: boolean, restrictDevices: boolean): Op[] {
 }
 
 /** /proc and /sys, and what of them is withheld. */
-function kernelFileSystems(insecurePaths: boolean): Op[] {
+function kernelFileSystems(input: PlanInput): Op[] {
   const sealed = noSuid | noDev | noExec;
+  const attributes = sealed | (input.insecure.paths ? 0 : readOnly);
   return [
     mount("proc", "/proc", { attributes: sealed }),
-    mount("sysfs", "/sys", { attributes: sealed | (insecurePaths ? 0 : readOnly) }),
+    // Only who owns the network namespace may mount a sysfs. What is mounted below the host's comes with it.
+    input.network === "host" && input.userNamespace !== undefined
+      ? bind("/sys", "/sys", BIND_FLAGS.recursive, attributes)
+      : mount("sysfs", "/sys", { attributes }),
   ];
 }
 
@@ -154,10 +159,16 @@ function root(app: PlanApp, restrictDevices: boolean): Op {
 function configurationFiles(input: PlanInput): Op[] {
   const { resolvConf, hosts, hostname } = input.files ?? {};
   const flags = BIND_FLAGS.replaceDangling;
+  const lent = input.userNamespace === undefined ? 0 : BIND_FLAGS.lent;
   const ops: Op[] = [];
   // The host's own file can be read in the pod, not written; one that was made for the pod is the apps'.
   const file = (source: string, target: string, more = 0): Op =>
-    bind(source, target, flags | more, source.startsWith("/") ? readOnly | noSuid | noDev : 0);
+    bind(
+      source,
+      target,
+      flags | lent | more,
+      source.startsWith("/") ? readOnly | noSuid | noDev : 0,
+    );
   if (resolvConf !== undefined) ops.push(file(resolvConf, "/etc/resolv.conf"));
   if (hosts !== undefined) {
     ops.push(file(hosts.path, "/etc/hosts", hosts.whenMissing ? BIND_FLAGS.ifTargetMissing : 0));
@@ -213,7 +224,7 @@ function compileApp(input: PlanInput, app: PlanApp, volumes: readonly Op[]): Op[
   ops.push(makeDirectory("/tmp", 0o1777));
   // rkt's link is made once; programs such as df need it.
   ops.push(symlink("/etc/mtab", "../proc/self/mounts"));
-  ops.push(...kernelFileSystems(input.insecure.paths));
+  ops.push(...kernelFileSystems(input));
   ops.push(...devices(terminal, restrictDevices));
   ops.push(...configurationFiles(input));
   // Volumes cover what the image and the steps above put there (rkt-runtime.md §8 leaves a mounted /sys).
@@ -269,15 +280,32 @@ function cgroup({ cgroup, cgroupInit = "", cgroupDirectories = [] }: PlanInput):
   return [{ kind: "cgroup", path: cgroup ?? "", init: cgroupInit, directories }];
 }
 
+/** Where PID 1 and the apps mount: relative to the pod directory, or to what stands in for it. */
+const mountPoints = (input: PlanInput): string[] => [
+  SHM,
+  ...input.apps.map((app) => appRootPath(app.runtime.name)),
+];
+
 function podDirectories(input: PlanInput): string[] {
   return [
     "logs",
     `${R}/rkt/status`,
     `${R}/rkt/pids`,
-    SHM,
     ...(input.apps.some((app) => app.cgroups !== undefined) ? [`${R}/rkt/oom-kills`] : []),
-    ...input.apps.map((app) => appRootPath(app.runtime.name)),
+    ...mountPoints(input),
   ];
+}
+
+/** Ids that the pod's user namespace does not have cannot be taken on. */
+function checkIds({ count }: IdRange, apps: readonly PlanApp[]): void {
+  for (const { ids, runtime } of apps) {
+    if ([ids.uid, ids.gid, ...ids.supplementaryGids].every((id) => id < count)) continue;
+    throw new Stage1Error(
+      "PLAN_INVALID",
+      `cannot run app "${runtime.name}": uid ${ids.uid} or gid ${ids.gid} are out of range ${count}`,
+      { remedy: `--user and --group below ${count}, or leave --private-users out` },
+    );
+  }
 }
 
 function warningsFor(mounts: readonly ResolvedMount[]): string[] {
@@ -309,6 +337,7 @@ export function compilePlan(input: PlanInput): Plan {
     restrictDevices: !input.insecure.paths,
     devices: input.devices ?? new Map(),
     filled: input.filledVolumes ?? new Set(),
+    userNamespace: input.userNamespace,
   });
   const ops: Op[] = [
     {
@@ -320,9 +349,14 @@ export function compilePlan(input: PlanInput): Plan {
       logMaxBytes: BigInt(input.logMaxBytes ?? DEFAULT_LOG_MAX_BYTES),
       apps: apps.length,
     },
-    ...directories(podDirectories(input)),
-    ...volumes.ops,
+    ...withParents(podDirectories(input)).map((path) => directory(path)),
   ];
+  if (input.userNamespace !== undefined) {
+    checkIds(input.userNamespace, apps);
+    // Before the volumes, whose owners it maps.
+    ops.push({ kind: "userNamespace", ...input.userNamespace });
+  }
+  ops.push(...volumes.ops);
   ops.push(...cgroup(input));
   const policy = deviceOperation(input, mounts.flat());
   if (policy !== undefined) ops.push(policy);
@@ -330,6 +364,14 @@ export function compilePlan(input: PlanInput): Plan {
   ops.push({ kind: "hostname", name: input.hostname });
   if (input.network === "none") ops.push({ kind: "loopback" });
   for (const { path, value } of input.sysctls ?? []) ops.push({ kind: "sysctl", path, value });
+  if (input.userNamespace !== undefined) {
+    ops.push({
+      kind: "scratch",
+      // Nothing needs the host's /proc from here on. Anywhere that goes with the host's mounts. Not at "/": it would then be what is detached, and the host stay.
+      target: "/proc",
+      directories: withParents(mountPoints(input)),
+    });
+  }
   ops.push(mount("tmpfs", SHM, { options: ["mode=1777"], attributes: noSuid | noDev }));
   apps.forEach((app, i) => {
     ops.push(...compileApp(input, app, volumes.attach[i] ?? []));
@@ -360,7 +402,9 @@ export function compileEnterPlan(input: EnterInput): Plan {
       podPid: input.podPid,
       appPid: input.appPid,
       cgroup: input.cgroup ?? "",
-      flags: input.terminal ? ENTER_FLAGS.terminal : 0,
+      flags:
+        (input.terminal ? ENTER_FLAGS.terminal : 0) |
+        (input.userNamespace === true ? ENTER_FLAGS.userNamespace : 0),
     },
     variables(
       app.environment.filter(([name]) => name !== "TERM"),

@@ -3,6 +3,7 @@
 // no I/O, so users, executables and paths arrive resolved. Paths that are not absolute are relative to the
 // pod directory (stage1's working directory).
 import type { App, PodManifest, RuntimeApp } from "../../appc/index.ts";
+import type { IdRange } from "../../lib/id-range.ts";
 import type { InsecureOptions } from "../../lib/insecure-options.ts";
 import type { SeccompFilter } from "../seccomp/filter.ts";
 import type { Sysctl } from "../sysctl.ts";
@@ -106,6 +107,8 @@ export interface PlanInput {
   readonly devices?: ReadonlyMap<string, DeviceNumber> | undefined;
   /** Empty volumes whose content, owner and mode the preparation took from an image, by name. */
   readonly filledVolumes?: ReadonlySet<string> | undefined;
+  /** The pod has a user namespace (--private-users). */
+  readonly userNamespace?: IdRange | undefined;
   /** Directory of the pod in the cgroup2 hierarchy (see src/cgroup); undefined: not tracked by cgroup. */
   readonly cgroup?: string | undefined;
   /** Below it, for PID 1, when `cgroup` passes controllers on to the apps' and may hold no process. */
@@ -135,4 +138,6 @@ export interface EnterInput {
   /** The app's cgroup v2, and its directories in hierarchies of v1. */
   readonly cgroup?: string | undefined;
   readonly joins?: readonly string[] | undefined;
+  /** The pod has a user namespace. */
+  readonly userNamespace?: boolean | undefined;
 }

@@ -41,6 +41,8 @@ export const BIND_FLAGS = {
   optionalSource: 8,
   /** A target that is a dangling symbolic link is replaced by a file. */
   replaceDangling: 16,
+  /** The supervisor makes the mount: from inside a user namespace its source cannot be reached. */
+  lent: 32,
 } as const;
 
 export const VOLUME_FLAGS = {
@@ -51,6 +53,8 @@ export const VOLUME_FLAGS = {
 export const COPY_VOLUME_FLAGS = {
   /** With the mounts below it. */
   recursive: 1,
+  /** Uid 0 of the pod's user namespace is uid 0 of the volume. Where its file system cannot, a warning says so. */
+  mapOwners: 2,
 } as const;
 
 export const ATTACH_FLAGS = {
@@ -63,7 +67,11 @@ export const DIRECTORY_FLAGS = {
   enforce: 1,
 } as const;
 
-export const ENTER_FLAGS = { terminal: 1 } as const;
+export const ENTER_FLAGS = {
+  terminal: 1,
+  /** The pod has a user namespace. */
+  userNamespace: 2,
+} as const;
 
 export const FILTER_FLAGS = {
   /** Before CAP_SYS_ADMIN is given up: it lets through what stage1 still has to call. Otherwise right before execve. */
@@ -192,6 +200,11 @@ export const OPCODES = {
   },
   /** The pod's cgroup admits the devices that this eBPF program allows: an instruction is two numbers. */
   devices: { code: 38, fields: { program: "numbers", flags: "u32" } },
+  // With a user namespace only.
+  /** The supervisor: uid and gid 0 of the pod are `first` of the host, and so on. It makes the apps' roots. */
+  userNamespace: { code: 40, fields: { first: "u32", count: "u32" } },
+  /** PID 1: a tmpfs of the pod's own becomes the working directory, because the pod directory is the host's. */
+  scratch: { code: 41, fields: { target: "string", directories: "strings" } },
 } as const satisfies Record<string, OpcodeDeclaration>;
 
 interface OpcodeDeclaration {

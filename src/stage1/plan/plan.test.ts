@@ -193,6 +193,37 @@ describe("golden plans", () => {
     expect(describePlan(plan)).toMatchSnapshot();
   });
 
+  test("a user namespace, with volumes and the host's network", () => {
+    const one = app("one", { ids: { uid: 1000, gid: 100, supplementaryGids: [] } });
+    const mounts = [
+      { volume: "data", path: "/data" },
+      { volume: "own", path: "/own" },
+    ];
+    const apps = [{ ...one, runtime: { ...one.runtime, mounts } }] as unknown as PlanApp[];
+    const pod = {
+      volumes: [
+        { kind: "host", name: "data", source: "/srv/data" },
+        { kind: "empty", name: "own", mode: "0755", uid: 7, gid: 8 },
+      ],
+    } as unknown as PodManifest;
+    const plan = compilePlan(
+      input(apps, {
+        pod,
+        network: "host",
+        files: { hosts: { path: "stage1/rootfs/etc/hosts-fallback", whenMissing: true } },
+        userNamespace: { first: 655_360, count: 65_536 },
+      }),
+    );
+    expect(describePlan(plan)).toMatchSnapshot();
+  });
+
+  test("without a user namespace no operation is of one", () => {
+    const plan = compilePlan(input([app("one")]));
+    const kinds: readonly string[] = plan.ops.map((op) => op.kind);
+    expect(kinds).not.toContain("userNamespace");
+    expect(kinds).not.toContain("scratch");
+  });
+
   test("enter joins an app with its user and limits", () => {
     const plan = compileEnterPlan({
       commandName: "enter",
@@ -239,6 +270,12 @@ describe("refusals", () => {
     expect(codeOf(() => compilePlan(input([])))).toBe("PLAN_INVALID");
     const two = input([app("a"), app("b")], { interactive: { terminal: true } });
     expect(codeOf(() => compilePlan(two))).toBe("PLAN_INVALID");
+  });
+
+  test("an id that the user namespace does not have", () => {
+    const far = app("a", { ids: { uid: 0, gid: 0, supplementaryGids: [65_536] } });
+    const userNamespace = { first: 65_536, count: 65_536 };
+    expect(codeOf(() => compilePlan(input([far], { userNamespace })))).toBe("PLAN_INVALID");
   });
 
   test("a mount of a volume that is not there", () => {

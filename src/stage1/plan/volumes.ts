@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // An app's mounts from the pod's volumes (rkt-runtime.md §11).
 import type { App, PodManifest, RuntimeApp, Volume } from "../../appc/index.ts";
+import type { IdRange } from "../../lib/id-range.ts";
 import { quote } from "../../lib/text.ts";
 import { Stage1Error } from "../errors.ts";
 import type { DeviceNumber } from "./input.ts";
@@ -116,6 +117,8 @@ export interface VolumeFacts {
   readonly devices: ReadonlyMap<string, DeviceNumber>;
   /** Empty volumes that have the image's own content, owner and mode already, by name. */
   readonly filled: ReadonlySet<string>;
+  /** The ids of a pod with a user namespace. */
+  readonly userNamespace: IdRange | undefined;
 }
 
 /** Each volume is made once and opened once, whatever the number of mounts; a volume that nothing mounts is not. */
@@ -148,6 +151,12 @@ export function planVolumes(
     });
     // A device that the user lends is meant to be opened; one in a directory is not.
     const noDevices = facts.restrictDevices && device === undefined;
+    // Who owns a file of the host's volume does not depend on the flag. An empty volume is the pod's own, and a device
+    // is used as its mode says.
+    const map =
+      facts.userNamespace !== undefined && volume.kind === "host" && device === undefined
+        ? COPY_VOLUME_FLAGS.mapOwners
+        : 0;
     for (const mount of mounts) {
       slots.set(mount, slots.size);
       ops.push({
@@ -155,7 +164,7 @@ export function planVolumes(
         attributes:
           (mount.readOnly ? MOUNT_ATTRIBUTES.readOnly : 0) |
           (noDevices ? MOUNT_ATTRIBUTES.noDev : 0),
-        flags: (mount.volume.recursive ?? true) ? COPY_VOLUME_FLAGS.recursive : 0,
+        flags: ((mount.volume.recursive ?? true) ? COPY_VOLUME_FLAGS.recursive : 0) | map,
       });
     }
   }
@@ -167,7 +176,8 @@ export function planVolumes(
   };
 }
 
-function emptyVolumes(volumes: readonly Volume[], { filled }: VolumeFacts): Op[] {
+function emptyVolumes(volumes: readonly Volume[], { filled, userNamespace }: VolumeFacts): Op[] {
+  const firstId = userNamespace?.first ?? 0;
   const ops: Op[] = [];
   for (const volume of volumes) {
     if (volume.kind !== "empty") continue;
@@ -178,8 +188,8 @@ function emptyVolumes(volumes: readonly Volume[], { filled }: VolumeFacts): Op[]
       kind: "directory",
       path: emptyVolumePath(volume.name),
       mode: parseMode(volume),
-      uid: volume.uid,
-      gid: volume.gid,
+      uid: firstId + volume.uid,
+      gid: firstId + volume.gid,
       flags: filled.has(volume.name) ? 0 : DIRECTORY_FLAGS.enforce,
     });
   }
