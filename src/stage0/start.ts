@@ -72,14 +72,7 @@ export async function planPod(
   const devices = sourceDevices(pod.manifest, pod.apps);
   const hostname = options.hostname === "" ? `rkt-${pod.uuid}` : checkHostname(options.hostname);
   const files = writeConfigurationFiles(pod, hostname, options);
-  const apps: PlanApp[] = [];
-  for (const [i, app] of pod.apps.entries()) {
-    const { filter, warnings } = await filterOfApp(app, options.insecure);
-    for (const warning of warnings) {
-      context.report.line("", `warning: app "${app.name}": ${warning}`);
-    }
-    apps.push({ ...planApp(pod, app, i, context.dataDir), filter });
-  }
+  const apps = await planApps(pod, options, context);
   const limited = await limitPod(pod, options, context.report);
   const cgroup = limited?.unified === undefined ? makeCgroup(pod, context.report) : undefined;
   try {
@@ -136,6 +129,20 @@ function makeCgroup(pod: PodToStart, report: Reporter): ReturnType<typeof makePo
     note: (subcgroup) =>
       writeFileSync(join(pod.path, POD_FILES.subcgroup), subcgroup, { mode: 0o640 }),
   });
+}
+
+async function planApps(
+  pod: PodToStart,
+  { insecure }: StartOptions,
+  { dataDir, report }: StartContext,
+): Promise<PlanApp[]> {
+  const apps: PlanApp[] = [];
+  for (const [i, app] of pod.apps.entries()) {
+    const { filter, warnings } = await filterOfApp(app, insecure);
+    for (const warning of warnings) report.line("", `warning: app "${app.name}": ${warning}`);
+    apps.push({ ...planApp(pod, app, i, dataDir), filter });
+  }
+  return apps;
 }
 
 /** What the plan needs of one app, with users and programs looked up in its image. */

@@ -24,7 +24,10 @@ const DENIED = [...unpack(SYSTEM_CALLS[thisArchitecture()])].filter(
 );
 
 async function ready(rkt: Rkt, app: Record<string, unknown> = {}): Promise<void> {
-  const files = [{ name: "inspect", content: INSPECT, mode: 0o755 }];
+  const files = [
+    { name: "inspect", content: INSPECT, mode: 0o755 },
+    { name: "set-user-id", content: INSPECT, mode: 0o4755 },
+  ];
   writeFileSync(`${rkt.work}/a.aci`, busyboxAci({ files, app }));
   await fetchSigned(rkt, `${rkt.work}/a.aci`);
 }
@@ -81,6 +84,12 @@ test("every app has a filter and keeps set-user-ID programs, whoever it runs as"
     expect(stdout).toContain("Seccomp:\t2\n");
     expect(stdout).toContain("NoNewPrivs:\t0\n");
   }
+  const su = await rkt.run([
+    ...["run", NET, IMAGE, "--user=1000", "--group=1000", "--exec=/set-user-id"],
+    ...["--", "ids", "--", "caps"],
+  ]);
+  expect(su.stdout).toStartWith("uid=1000 euid=0 ");
+  expect(su.stdout).toContain("Seccomp:\t2\n");
   const all = await inspect(rkt, ["caps"], "--seccomp=mode=retain,@appc.io/all");
   expect(all.stdout).toContain("Seccomp:\t0\n");
   const lifted = await rkt.run([
@@ -127,6 +136,11 @@ test("filters that cannot be made are refused, names that mean nothing are said"
   await refused("--seccomp=mode=remove,mkdri", 'cannot remove "mkdri" from the system calls');
   await refused("--seccomp=mode=remove,@none", 'cannot remove "@none" from the system calls');
   await refused("--seccomp=mode=retain,errno=ENOPE,read", 'cannot use the errno "ENOPE"');
+  await rkt.fails(
+    ["prepare", IMAGE, "--seccomp=mode=remove,mkdri"],
+    'cannot remove "mkdri" from the system calls',
+  );
+  expect(await rkt.ok(["list", "--no-legend"])).toBe("");
   const typo = await inspect(rkt, ["cwd"], "--seccomp=mode=retain,@rkt/default-whitelist,raed");
   expect(typo.stderr).toContain(
     'warning: app "busybox": the seccomp retain-set names "raed", which is no system call: ignored',

@@ -2,6 +2,7 @@
 // `rkt prepare` (rkt-cli §5.1): fetches and sets up a pod for `rkt run-prepared`; prints its UUID.
 import { silentReporter } from "../../lib/reporter.ts";
 import { discard, keepPrepared, preparePod } from "../../stage0/prepare.ts";
+import { filterOfApp } from "../../stage1/seccomp/filter.ts";
 import type { Run } from "../command.ts";
 import type { prepareFlags } from "../flag-sets.ts";
 import {
@@ -34,14 +35,16 @@ export const run: Run<typeof prepareFlags> = async (words) => {
       fetch: async () => quietly(await context.fetchContext(images)),
     },
   );
-  if (flags.strict) {
-    try {
+  try {
+    // A filter that cannot be made would otherwise be noticed when the pod is to run.
+    for (const app of apps) await filterOfApp(app, context.globals.insecure);
+    if (flags.strict) {
       const { requireEnforceable } = await import("../../stage0/limit-pod.ts");
       requireEnforceable({ uuid: pod.uuid, manifest, apps });
-    } catch (error) {
-      discard(dataDir, pod);
-      throw error;
     }
+  } catch (error) {
+    discard(dataDir, pod);
+    throw error;
   }
   keepPrepared(dataDir, pod);
   context.out(`${pod.uuid}\n`);
