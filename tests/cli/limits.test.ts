@@ -41,6 +41,7 @@ async function runningPod(rkt: Rkt, words: readonly string[]): Promise<Pod> {
   const pod = rkt.spawn(["run", NET, `--uuid-file-save=${file}`, ...words]);
   await pod.until("up");
   const uuid = readFileSync(file, "utf8");
+  await rkt.ok(["status", "--wait-ready=true", uuid]);
   const made = (): string[] => {
     const noted = `${rkt.data}/pods/run/${uuid}/cgroups`;
     return exists(noted) ? readFileSync(noted, "utf8").trim().split("\n") : [];

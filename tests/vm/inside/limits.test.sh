@@ -44,6 +44,21 @@ test_four_mebibytes_are_enough_for_a_shell() {
   rkt gc --grace-period=0s >/dev/null
 }
 
+test_a_fork_bomb_is_bounded_and_one_stop_ends_it() {
+  rm -f /test/uuid
+  rkt run --net=none --uuid-file-save=/test/uuid "$IMAGE" --memory=16Mi --cpu=200m -- \
+    -c 'b() { b & b & busybox sleep 1; }; while :; do b; done' >/test/log 2>&1 &
+  for _ in $(seq 200); do
+    POD=/sys/fs/cgroup/$(cat "/test/data/pods/run/$(cat /test/uuid)/subcgroup" || true)
+    grep -q '^oom_kill [1-9]' "$POD/busybox/memory.events" && break
+    sleep 0.2
+  done 2>/dev/null
+  grep -q '^oom_kill [1-9]' "$POD/busybox/memory.events"
+  UUID=$(cat /test/uuid)
+  stop_pod
+  equal "$(find /sys/fs/cgroup -name 'machine-rkt*')" ""
+}
+
 test_a_killed_pod_with_limits_leaves_nothing_after_gc() {
   start_limited --memory=32Mi
   kill -9 "$(cat "/test/data/pods/run/$UUID/ppid")"
