@@ -308,6 +308,29 @@ test("a security label without its module is said, and refused by --strict", asy
   await rkt.fails(["run", NET, "--strict", IMAGE], "cannot be enforced");
 });
 
+test("limits and sysctls hold in a user namespace", async () => {
+  await using rkt = newRkt();
+  const settings = { "kernel.shmmni": "77", "fs.mqueue.msg_max": "9", "net.ipv4.ip_forward": "1" };
+  const script =
+    "cat /proc/sys/kernel/shmmni /proc/sys/fs/mqueue/msg_max /proc/sys/net/ipv4/ip_forward";
+  const flag = await podManifest(
+    rkt,
+    [sysctl(settings)],
+    [memory("16Mi")],
+    `${script}; ${take(64)}`,
+  );
+  const result = await rkt.run(["run", NET, "--private-users", flag]);
+  expect(result.stdout).toBe("77\n9\n1\n");
+  expect(result.stderr).toContain("ran out of memory, its limit is 16Mi");
+  expect(result.status).toBe(137);
+  await using pod = await runningPod(rkt, [
+    ...["--private-users", IMAGE],
+    ...["--memory=32Mi", "--", "-c", UP],
+  ]);
+  const entered = await rkt.ok(["enter", pod.uuid, "/bin/cat", "/proc/self/cgroup"]);
+  expect(entered).toMatch(/^\d+:memory:\/$/m);
+});
+
 test("gc removes the cgroups of a pod whose supervisor was killed", async () => {
   await using rkt = newRkt();
   await ready(rkt);
