@@ -12,6 +12,9 @@ const WAYS = {
     /\toverlay$/m.test(readFileSync("/proc/filesystems", "utf8")) || "the kernel has no overlay",
   /** scripts/sandbox made this process's mount and network namespaces. */
   sandbox: () => process.env["RKT_SANDBOX"] === "1" || "not started by scripts/sandbox",
+  cniPlugins: () =>
+    existsSync("/usr/lib/cni/bridge") ||
+    "no CNI plugins (containernetworking-plugins) in /usr/lib/cni",
   busybox: () => existsSync("/bin/busybox") || "/bin/busybox is missing",
   /** The test payload: `make -C stage1 payload`. */
   inspect: () =>
