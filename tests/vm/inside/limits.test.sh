@@ -67,3 +67,21 @@ test_a_killed_pod_with_limits_leaves_nothing_after_gc() {
   rkt gc --grace-period=0s >/dev/null
   equal "$(find /sys/fs/cgroup -name 'machine-rkt*')" ""
 }
+
+test_limits_stay_when_systemd_is_reloaded_and_stats_shows_them() {
+  start_limited --memory=32Mi
+  systemctl daemon-reload
+  equal "$(cat "$POD/busybox/memory.max")" 33554432
+  local json
+  json=$(rkt stats --format=json "$UUID")
+  contains "$json" '"memory_limit_bytes":33554432'
+  contains "$json" '"sources":{"cpu":"cgroup","memory":"cgroup"'
+  stop_pod
+}
+
+test_a_device_policy_and_limits_go_together() {
+  modprobe fuse
+  mknod -m 666 /test/both c 10 229
+  equal "$(rkt run --net=none --volume=f,kind=host,source=/test/both,readOnly=true --mount=volume=f,target=/dev/f $IMAGE \
+    --memory=16Mi -- -c '(exec 3</dev/f) && echo read; (exec 3>/dev/f) && echo written; true' 2>/dev/null)" read
+}
