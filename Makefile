@@ -64,7 +64,7 @@ test: deps
 test-vm: deps
 	@scripts/install-deps tests/vm/debian-packages.txt --debian-only
 	@$(MAKE) --no-print-directory dist/rkt
-	@$(BUN) tests/vm/main.ts
+	@$(BUN) tests/vm/main.ts $(ONLY)
 
 ok: lint types unused unit
 
