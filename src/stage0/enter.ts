@@ -3,6 +3,7 @@
 // privilege than the app (rkt-cli §5.9; CVE-2019-10144, -10145, -10147).
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import type { App, PodManifest } from "../appc/index.ts";
 import { type AppCgroups, readCgroupsOfPod } from "../cgroup/app-cgroups.ts";
 import { isErrno } from "../lib/errors.ts";
 import { type InsecureOptions, SECURE } from "../lib/insecure-options.ts";
@@ -10,8 +11,10 @@ import { findPod, type PodRef } from "../pod/directory.ts";
 import { POD_FILES, readPodManifest, readPodProcesses, readPrivateUsers } from "../pod/read.ts";
 import { launchEnter } from "../stage1/launch.ts";
 import { compileEnterPlan } from "../stage1/plan/compile.ts";
+import type { SecurityLabel } from "../stage1/plan/input.ts";
 import { filterOfApp } from "../stage1/seccomp/filter.ts";
 import { Stage0Error } from "./errors.ts";
+import { hasPlainIsolators } from "./plain-isolators.ts";
 import { preparedApps } from "./prepared.ts";
 import { selectApp } from "./select-app.ts";
 import { planApp } from "./start.ts";
@@ -45,9 +48,10 @@ export async function enterPod(pod: PodRef, options: EnterOptions): Promise<neve
   const planned = { uuid: pod.uuid, path: pod.path, manifest, apps, userNamespace };
   // Not less for --insecure-options=seccomp here: the app's own state decides (stage1/enter.c).
   const { filter } = await filterOfApp(app, SECURE);
+  const label = await labelOf(app, manifest);
   const plan = compileEnterPlan({
     commandName: options.commandName,
-    app: { ...planApp(planned, app, index, options.dataDir), filter },
+    app: { ...planApp(planned, app, index, options.dataDir), filter, label },
     userNamespace: userNamespace !== undefined,
     podPid,
     appPid,
@@ -59,6 +63,14 @@ export async function enterPod(pod: PodRef, options: EnterOptions): Promise<neve
     joins: cgroups.v1,
   });
   return launchEnter(plan, { uuid: pod.uuid });
+}
+
+async function labelOf(
+  app: { readonly name: string; readonly app: App },
+  manifest: PodManifest,
+): Promise<SecurityLabel | undefined> {
+  if (hasPlainIsolators({ manifest, apps: [app] })) return undefined;
+  return (await import("./isolators.ts")).labelOfApp(app, manifest);
 }
 
 /** An app that has ended meanwhile has none; stage1 finds out that it is not there. */

@@ -168,6 +168,14 @@ function sort(app: Scope, isolators: readonly Isolator[]): Sorted {
   return { limits, memory, sysctls, label, unenforced };
 }
 
+/** What to ask of SELinux or AppArmor for a program beside the app: `rkt enter` is held as the app is. */
+export function labelOfApp(
+  { name, app }: IsolatedPod["apps"][number],
+  manifest: PodManifest,
+): SecurityLabel | undefined {
+  return sort(name, app.isolators).label ?? sort(undefined, manifest.isolators).label;
+}
+
 /** The pod's settings go over an app's; two apps that disagree are refused, for the pod has one value. */
 function mergeSysctls(
   pod: Sorted,

@@ -24,7 +24,9 @@ async function makeDisk(only: readonly string[]): Promise<string> {
     if (wanted || only.length === 0) copyFileSync(`tests/vm/inside/${name}`, dir.join(name));
   }
   for (const name of ["config", "system", "data"]) mkdirSync(dir.join(name));
-  const confined = { isolators: [{ name: "os/linux/apparmor-profile", value: { profile: "rkt-test" } }] };
+  const confined = {
+    isolators: [{ name: "os/linux/apparmor-profile", value: { profile: "rkt-test" } }],
+  };
   const images = { busybox: {}, confined: { name: "example.com/confined", app: confined } };
   for (const [name, image] of Object.entries(images)) {
     writeFileSync(dir.join(`${name}.aci`), busyboxAci(image));
