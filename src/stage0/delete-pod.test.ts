@@ -34,6 +34,34 @@ test("a pod in garbage is deleted with all that it holds, once", () => {
   expect(readdirSync(podsDirectory(dataDir, "garbage"))).toEqual([]);
 });
 
+test("who looks at a pod for a moment is waited for, who stays is not", async () => {
+  const marked = markGarbage(dataDir, preparedPod()) as PodRef;
+  const look = (seconds: string) =>
+    Bun.spawn(
+      [
+        "flock",
+        "--close",
+        "--shared",
+        marked.path,
+        "sh",
+        "-c",
+        `echo locked; exec sleep ${seconds}`,
+      ],
+      {
+        stdout: "pipe",
+      },
+    );
+  const stays = look("5");
+  await stays.stdout.getReader().read();
+  expect(() => deletePod(marked)).toThrow("is currently being deleted");
+  stays.kill();
+  await stays.exited;
+  const looks = look("0.1");
+  await looks.stdout.getReader().read();
+  deletePod(marked);
+  expect(readdirSync(podsDirectory(dataDir, "garbage"))).toEqual([]);
+});
+
 test("a pod that is not garbage is never deleted", () => {
   expect(() => deletePod(preparedPod())).toThrow("cannot be deleted while it is prepared");
 });

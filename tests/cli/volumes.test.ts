@@ -372,6 +372,63 @@ test("a target's links are followed inside the root, and what they lead to is ma
   expect(readdirSync(host)).toEqual(["f"]);
 });
 
+test("a volume that a mount of a pod manifest carries counts before the pod's of that name", async () => {
+  await using rkt = newRkt();
+  await ready(rkt);
+  const own = hostDirectory(rkt, "own", { f: "own\n" });
+  const pods = hostDirectory(rkt, "pods", { f: "pod's\n" });
+  const { name, id } = JSON.parse(await rkt.ok(["image", "list", "--format=json"]))[0];
+  const app = (command: string, mounts: readonly object[]) => ({
+    name: command === "/a/f" ? "one" : "two",
+    image: { name, id },
+    app: { exec: ["/bin/cat", command], user: "0", group: "0" },
+    mounts,
+  });
+  const manifest = {
+    acVersion: "0.8.11",
+    acKind: "PodManifest",
+    apps: [
+      app("/a/f", [
+        {
+          volume: "v",
+          path: "/a",
+          appVolume: { name: "v", kind: "host", source: own, readOnly: true },
+        },
+      ]),
+      app("/b/f", [{ volume: "v", path: "/b" }]),
+    ],
+    volumes: [{ name: "v", kind: "host", source: pods }],
+  };
+  const file = `${rkt.work}/pod.json`;
+  writeFileSync(file, JSON.stringify(manifest));
+  const { stdout, stderr } = await rkt.run(["run", NET, `--pod-manifest=${file}`]);
+  expect(stderr).toBe("");
+  expect(stdout).toMatch(/^one\[\d+\]: own$/m);
+  expect(stdout).toMatch(/^two\[\d+\]: pod's$/m);
+  writeFileSync(file, JSON.stringify({ ...manifest, volumes: [] }));
+  await rkt.fails(["run", NET, `--pod-manifest=${file}`], 'could not find volume "v"');
+});
+
+test("without an overlay a volume goes to the same places", async () => {
+  await using rkt = newRkt();
+  await ready(rkt, {
+    files: [
+      { name: "up", type: "symlink", link: "../../.." },
+      { name: "dangling", type: "symlink", link: "/made" },
+    ],
+  });
+  const host = hostDirectory(rkt, "host", { f: "" });
+  const at = (target: string) => [
+    `--volume=v,kind=host,source=${host}`,
+    `--mount=volume=v,target=${target}`,
+  ];
+  const { stdout } = await sh(rkt, "ls /made /up/x", [
+    ...["--no-overlay", ...at("/dangling"), "--mount=volume=v,target=/up/x"],
+  ]);
+  expect(stdout).toBe("/made:\nf\n\n/up/x:\nf\n");
+  await rkt.fails(["run", NET, "--no-overlay", ...at("/up"), IMAGE], "it leads to the app's root");
+});
+
 test("a hostile image's mount point goes nowhere it must not", async () => {
   const cases = [
     ["/", "it leads to the app's root"],
