@@ -41,7 +41,10 @@ export const run: Run<typeof explainFlags> = (words) => {
 };
 
 /** The pod that is explained has a UUID for a moment only. */
-const withoutUuid = (text: string, { uuid }: PlannedPod): string => text.replaceAll(uuid, "UUID");
+function withoutUuid(text: string, { uuid }: PlannedPod): string {
+  // In the names of cgroups its dashes are escaped as systemd does it.
+  return text.replaceAll(uuid, "UUID").replaceAll(uuid.replaceAll("-", "\\x2d"), "UUID");
+}
 
 async function planLines(planned: PlannedPod): Promise<string[]> {
   const { describePlan } = await import("../../stage1/plan/describe.ts");

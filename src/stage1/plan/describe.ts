@@ -81,6 +81,10 @@ function fieldText(op: Op, field: string, value: unknown): string {
   return typeof value === "string" ? word(value) : String(value);
 }
 
+/** A node has numbers; of a volume only a device has them. */
+const hiddenWhenZero = (op: Op): readonly string[] =>
+  op.kind === "volume" ? ["flags", "major", "minor"] : ["flags", "attributes"];
+
 /** The same text for the same plan: golden tests compare it. */
 export function describePlan(plan: Plan): string {
   let indent = "";
@@ -88,10 +92,7 @@ export function describePlan(plan: Plan): string {
     if (op.kind === "end") indent = "";
     const values = op as unknown as Readonly<Record<string, unknown>>;
     const fields = Object.keys(OPCODES[op.kind].fields)
-      .filter(
-        (field) =>
-          values[field] !== 0 || !["flags", "attributes", "major", "minor"].includes(field),
-      )
+      .filter((field) => values[field] !== 0 || !hiddenWhenZero(op).includes(field))
       .map((field) => `${kebab(field)}=${fieldText(op, field, values[field])}`);
     const line = [indent + kebab(op.kind), ...fields].join(" ");
     if (op.kind === "app") indent = "  ";
