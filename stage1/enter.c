@@ -246,6 +246,12 @@ static _Noreturn void program_main(struct entry *e) {
 static _Noreturn void helper_main(struct entry *e) {
   struct report r = {.status = STATUS_FAILED};
   const char *at = e->joins.s;
+  if (process_take_limits((uint32_t)e->enter.f[ENTER_APP_PID].n, &r) < 0) die(e->channel, &r);
+  /* Whose limits these were: the app's, unless it has ended meanwhile and the number is another's. */
+  if (sys_pidfd_send_signal(e->pidfd, 0) < 0) {
+    fail_why(&r, errno, "enter the app", NULL, "it is not running");
+    die(e->channel, &r);
+  }
   for (uint64_t i = 0; i < e->joins.n; i++)
     if (write_member(plan_string(&at), "0", &r) < 0) die(e->channel, &r);
   int user = (e->enter.f[ENTER_FLAGS].n & ENTER_IS_USER_NAMESPACE) != 0 ? CLONE_NEWUSER : 0;

@@ -33,6 +33,37 @@ void remember_file_limit(void) {
   if (parent.rlim_cur < file_limit.rlim_cur) file_limit.rlim_cur = parent.rlim_cur;
 }
 
+/* Nobody may raise a hard limit without CAP_SYS_RESOURCE: then the lower of both. */
+static int take_limit(pid_t pid, int resource) {
+  struct rlimit own, wanted;
+  if (syscall(SYS_prlimit64, pid, resource, NULL, &wanted) < 0) return errno == EINVAL ? 0 : -1;
+  if (resource == RLIMIT_NOFILE) file_limit = wanted;
+  if (setrlimit(resource, &wanted) == 0) return 0;
+  if (errno != EPERM || getrlimit(resource, &own) < 0) return -1;
+  if (wanted.rlim_max > own.rlim_max) wanted.rlim_max = own.rlim_max;
+  if (wanted.rlim_cur > wanted.rlim_max) wanted.rlim_cur = wanted.rlim_max;
+  if (resource == RLIMIT_NOFILE) file_limit = wanted;
+  return setrlimit(resource, &wanted);
+}
+
+int process_take_limits(uint32_t pid, struct report *r) {
+  char path[64], score[16];
+  struct text t = TEXT(path);
+  text_add(&t, "/proc/");
+  text_number(&t, pid);
+  text_add(&t, "/oom_score_adj");
+  CLOSING int from = open(path, O_RDONLY | O_CLOEXEC);
+  ssize_t n = from < 0 ? -1 : read(from, score, sizeof score - 1);
+  if (n < 0) return fail(r, errno, "read", path);
+  CLOSING int to = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+  /* EACCES: it is lower than ours may be, and ours is no advantage. */
+  if (to < 0 || (write(to, score, (size_t)n) != n && errno != EACCES))
+    return fail(r, errno, "set the OOM score of", "/proc/self/oom_score_adj");
+  for (int resource = 0; resource < RLIM_NLIMITS; resource++)
+    if (take_limit((pid_t)pid, resource) < 0) return fail(r, errno, "take the app's resource limits", NULL);
+  return 0;
+}
+
 int limit_capabilities(uint64_t kept, uint64_t used) {
   struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
   struct __user_cap_data_struct now[2], data[2];

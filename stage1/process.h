@@ -26,6 +26,10 @@ int limit_capabilities(uint64_t kept, uint64_t used);
  * programs to get it back. */
 void remember_file_limit(void);
 
+/* For a program that goes beside process `pid` (host's number): that process's limits (getrlimit(2)) and readiness to be
+ * killed for want of memory, where this one may have as much, and else its own. */
+int process_take_limits(uint32_t pid, struct report *r);
+
 /* Writes `pid` ("0": the calling process) into the cgroup `directory`. */
 int write_member(const char *directory, const char *pid, struct report *r);
 
