@@ -33,34 +33,60 @@ void remember_file_limit(void) {
   if (parent.rlim_cur < file_limit.rlim_cur) file_limit.rlim_cur = parent.rlim_cur;
 }
 
-/* Nobody may raise a hard limit without CAP_SYS_RESOURCE: then the lower of both. */
-static int take_limit(pid_t pid, int resource) {
-  struct rlimit own, wanted;
-  if (syscall(SYS_prlimit64, pid, resource, NULL, &wanted) < 0) return errno == EINVAL ? 0 : -1;
-  if (resource == RLIMIT_NOFILE) file_limit = wanted;
-  if (setrlimit(resource, &wanted) == 0) return 0;
-  if (errno != EPERM || getrlimit(resource, &own) < 0) return -1;
-  if (wanted.rlim_max > own.rlim_max) wanted.rlim_max = own.rlim_max;
-  if (wanted.rlim_cur > wanted.rlim_max) wanted.rlim_cur = wanted.rlim_max;
-  if (resource == RLIMIT_NOFILE) file_limit = wanted;
-  return setrlimit(resource, &wanted);
+static rlim_t parse_limit(const char *at) {
+  rlim_t n = 0;
+  if (*at == 'u') return RLIM_INFINITY; /* unlimited */
+  for (; *at >= '0' && *at <= '9'; at++) n = n * 10 + (rlim_t)(*at - '0');
+  return n;
 }
 
-int process_take_limits(uint32_t pid, struct report *r) {
-  char path[64], score[16];
+/* Nobody may raise a hard limit without CAP_SYS_RESOURCE: then the lower of both. */
+static int take_limit(int resource, struct rlimit wanted) {
+  struct rlimit own;
+  if (setrlimit(resource, &wanted) < 0) {
+    if (errno != EPERM || getrlimit(resource, &own) < 0) return -1;
+    if (wanted.rlim_max > own.rlim_max) wanted.rlim_max = own.rlim_max;
+    if (wanted.rlim_cur > wanted.rlim_max) wanted.rlim_cur = wanted.rlim_max;
+    if (setrlimit(resource, &wanted) < 0) return -1;
+  }
+  if (resource == RLIMIT_NOFILE) file_limit = wanted;
+  return 0;
+}
+
+static ssize_t read_of_process(uint32_t pid, const char *file, char *out, size_t size) {
+  char path[64];
   struct text t = TEXT(path);
   text_add(&t, "/proc/");
   text_number(&t, pid);
-  text_add(&t, "/oom_score_adj");
-  CLOSING int from = open(path, O_RDONLY | O_CLOEXEC);
-  ssize_t n = from < 0 ? -1 : read(from, score, sizeof score - 1);
-  if (n < 0) return fail(r, errno, "read", path);
+  text_add(&t, file);
+  CLOSING int fd = open(path, O_RDONLY | O_CLOEXEC);
+  ssize_t n = fd < 0 ? -1 : read(fd, out, size - 1);
+  if (n >= 0) out[n] = 0;
+  return n;
+}
+
+/* Columns of /proc/PID/limits (proc(5)): a line for each resource, in the order of their numbers, below a heading.
+ * prlimit(2) on another user's process would take CAP_SYS_RESOURCE. */
+#define SOFT_COLUMN 26
+#define HARD_COLUMN 47
+
+int process_take_limits(uint32_t pid, struct report *r) {
+  char text[4096];
+  ssize_t n = read_of_process(pid, "/limits", text, sizeof text);
+  const char *at = n < 0 ? NULL : strchr(text, '\n');
+  if (at == NULL) return fail(r, n < 0 ? errno : EINVAL, "read the app's resource limits", NULL);
+  for (int resource = 0; resource < RLIM_NLIMITS && at != NULL; resource++) {
+    const char *end = strchr(at + 1, '\n');
+    if (end == NULL || end - at <= HARD_COLUMN + 1) break;
+    struct rlimit wanted = {parse_limit(at + 1 + SOFT_COLUMN), parse_limit(at + 1 + HARD_COLUMN)};
+    if (take_limit(resource, wanted) < 0) return fail(r, errno, "take the app's resource limits", NULL);
+    at = end;
+  }
+  n = read_of_process(pid, "/oom_score_adj", text, sizeof text);
+  if (n < 0) return fail(r, errno, "read the app's OOM score", NULL);
   CLOSING int to = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
   /* EACCES: it is lower than ours may be, and ours is no advantage. */
-  if (to < 0 || (write(to, score, (size_t)n) != n && errno != EACCES))
-    return fail(r, errno, "set the OOM score of", "/proc/self/oom_score_adj");
-  for (int resource = 0; resource < RLIM_NLIMITS; resource++)
-    if (take_limit((pid_t)pid, resource) < 0) return fail(r, errno, "take the app's resource limits", NULL);
+  if (to < 0 || (write(to, text, (size_t)n) != n && errno != EACCES)) return fail(r, errno, "set the OOM score", NULL);
   return 0;
 }
 

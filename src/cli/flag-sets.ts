@@ -339,7 +339,12 @@ export const gcFlags = () =>
     ),
   }) as const satisfies FlagSpecs;
 
-export const enterFlags = () => ({ app: app() }) as const satisfies FlagSpecs;
+export const enterFlags = () =>
+  ({
+    app: app(),
+    user: text("user to run as, if the app may become it", { metavar: "USER" }),
+    group: text("group to run as, if the app may become it", { metavar: "GROUP" }),
+  }) as const satisfies FlagSpecs;
 
 export const attachFlags = () =>
   ({

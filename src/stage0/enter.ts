@@ -13,11 +13,12 @@ import { launchEnter } from "../stage1/launch.ts";
 import { compileEnterPlan } from "../stage1/plan/compile.ts";
 import type { SecurityLabel } from "../stage1/plan/input.ts";
 import { filterOfApp } from "../stage1/seccomp/filter.ts";
+import { enterAs } from "./enter-as.ts";
 import { Stage0Error } from "./errors.ts";
 import { hasPlainIsolators } from "./plain-isolators.ts";
 import { preparedApps } from "./prepared.ts";
 import { selectApp } from "./select-app.ts";
-import { planApp } from "./start.ts";
+import { appRootfs, planApp } from "./start.ts";
 
 const POLL_MS = 100;
 
@@ -26,6 +27,9 @@ export interface EnterOptions {
   readonly commandName: string;
   /** Undefined: the pod's only app. */
   readonly app: string | undefined;
+  /** As in an image's manifest: a name, a number or a path. Undefined: the app's. */
+  readonly user: string | undefined;
+  readonly group: string | undefined;
   readonly argv: readonly string[];
   readonly term: string | undefined;
   /** The caller's stdin is a terminal. */
@@ -45,13 +49,17 @@ export async function enterPod(pod: PodRef, options: EnterOptions): Promise<neve
   if (app === undefined) throw new Error("an app that is not in its pod");
   const cgroups = cgroupsOf(pod, appPid);
   const userNamespace = readPrivateUsers(pod.path);
-  const planned = { uuid: pod.uuid, path: pod.path, manifest, apps, userNamespace };
+  const inPod = { uuid: pod.uuid, path: pod.path, manifest, apps, userNamespace };
   // Not less for --insecure-options=seccomp here: the app's own state decides (stage1/enter.c).
   const { filter } = await filterOfApp(app, SECURE);
   const label = await labelOf(app, manifest);
+  const planned = planApp(inPod, app, index, options.dataDir);
+  const asked = options.user !== undefined || options.group !== undefined;
+  const { imageRoot } = appRootfs(pod.path, name, options.dataDir);
+  const ids = asked ? enterAs(planned, imageRoot, options) : planned.ids;
   const plan = compileEnterPlan({
     commandName: options.commandName,
-    app: { ...planApp(planned, app, index, options.dataDir), filter, label },
+    app: { ...planned, ids, filter, label },
     userNamespace: userNamespace !== undefined,
     podPid,
     appPid,

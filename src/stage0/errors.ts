@@ -4,6 +4,7 @@ import { RktError } from "../lib/errors.ts";
 export type Stage0ErrorCode =
   | "POD_STATE"
   | "APP_SELECTION"
+  | "ENTER_DENIED"
   | "IMAGE_UNVERIFIED"
   | "VOLUME_SOURCE"
   | "VOLUME_CONTENT"

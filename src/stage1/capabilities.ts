@@ -55,6 +55,8 @@ export const ALL_CAPABILITIES = 0xffff_ffff_ffff_ffffn;
 const bit = (number: number): bigint => 1n << BigInt(number);
 
 export const SYS_ADMIN = 1n << 21n;
+export const SETGID = 1n << 6n;
+export const SETUID = 1n << 7n;
 
 /** appc's default, what an app gets without an isolator, as a set (a test compares it with the names). */
 export const DEFAULT_BOUNDING = 0xa80425fbn;

@@ -30,6 +30,8 @@ export const run: Run<typeof enterFlags> = async ({ context, flags, args, usage 
     dataDir,
     commandName: context.commandName,
     app: flags.app === "" ? undefined : flags.app,
+    user: flags.user === "" ? undefined : flags.user,
+    group: flags.group === "" ? undefined : flags.group,
     argv,
     term: context.env["TERM"],
     terminal: context.isTTY(0),
