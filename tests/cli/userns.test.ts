@@ -13,7 +13,7 @@ import {
 import { join } from "node:path";
 import { busyboxAci } from "../support/aci.ts";
 import { needs } from "../support/needs.ts";
-import { newRkt, type Rkt, type Running } from "../support/rkt.ts";
+import { FIXED_ENV, newRkt, RKT, type Rkt, type Running } from "../support/rkt.ts";
 import { fetchSigned } from "../support/signed.ts";
 import { mountsBelow } from "../support/temp.ts";
 
@@ -381,7 +381,57 @@ test("the host's network stays the host's", async () => {
   });
 });
 
-test("a terminal, an OOM score, and its own files work", async () => {
+test("a file system that cannot map owners is said before anything starts, and a copy works", async () => {
+  await using rkt = newRkt();
+  await ready(rkt);
+  await rkt.ok(["run", "--net=none", IMAGE, "--exec=/bin/true"]);
+  // An overlay cannot map owners. Mounts of this process are nobody else's (scripts/sandbox).
+  const trees = join(rkt.data, "cas/tree");
+  const empty = join(rkt.work, "empty");
+  mkdirSync(empty);
+  await Bun.$`mount -t overlay -o lowerdir=${trees}:${empty} overlay ${trees}`;
+  try {
+    const { stderr, stdout } = await rkt.fails(
+      [...RUN, IMAGE, "--", "-c", "echo ran"],
+      /^run: cannot map the owners of files in ".*": this kernel cannot do that, or not on this file system$/m,
+    );
+    expect(stderr).toContain("  try: --no-overlay: ");
+    expect(stdout).toBe("");
+    expect(await rkt.ok([...RUN, "--no-overlay", IMAGE, "--", "-c", "id -u"])).toBe("0\n");
+  } finally {
+    await Bun.$`umount ${trees}`;
+  }
+});
+
+test("--interactive gives the app a terminal of its own", async () => {
+  await using rkt = newRkt();
+  await ready(rkt);
+  let seen = "";
+  const words = [
+    RKT,
+    `--dir=${rkt.data}`,
+    `--local-config=${rkt.local}`,
+    `--system-config=${rkt.system}`,
+  ];
+  const script = "busybox tty; stat -c %u $(busybox tty); echo to > /dev/console; echo end";
+  const child = Bun.spawn(
+    [...words, ...RUN, "--interactive", IMAGE, "--user=1000", "--", "-c", script],
+    {
+      env: FIXED_ENV,
+      terminal: {
+        data: (_, data) => {
+          seen += Buffer.from(data).toString();
+        },
+      },
+    },
+  );
+  expect(await child.exited).toBe(0);
+  while (!seen.includes("end\r\n")) await Bun.sleep(2);
+  expect(seen).toContain("/dev/pts/0\r\n1000\r\nto\r\nend\r\n");
+  child.terminal?.close();
+});
+
+test("an OOM score and its own files work", async () => {
   await using rkt = newRkt();
   await ready(rkt);
   const { stdout, status } = await rkt.run([
