@@ -307,7 +307,7 @@ test("what enters has the app's ids, capabilities and limits", async () => {
       "-c",
       `${status}; echo up; while :; do sleep 0.1; done`,
     ]);
-    await pod.until("up");
+    await pod.until(/^up$/m);
     const uuid = readFileSync(file, "utf8");
     const entered = await rkt.run(["enter", uuid, "/bin/sh", "-c", `${status}; echo up`]);
     expect({ stderr: entered.stderr, status: entered.status }).toEqual({ stderr: "", status: 0 });
