@@ -12,7 +12,9 @@ import { needs } from "../support/needs.ts";
 import { newRkt, type Rkt } from "../support/rkt.ts";
 import { fetchSigned } from "../support/signed.ts";
 
-const test = needs("root", "sandbox", "busybox", "overlay", "inspect");
+const NEEDS = ["root", "sandbox", "busybox", "overlay", "inspect"] as const;
+const test = needs(...NEEDS);
+const inUserNamespace = needs(...NEEDS, "user namespaces", "idmapped mounts");
 const IMAGE = "example.com/busybox";
 const NET = "--net=none";
 const SIGSYS = 31;
@@ -186,6 +188,38 @@ test("enter is filtered as the app is, and free as the app is", async () => {
     await rkt.ok(["stop", uuid]);
     await pod.finished;
   }
+});
+
+inUserNamespace("a pod in a user namespace is filtered, and so is what enters it", async () => {
+  await using rkt = newRkt();
+  await ready(rkt);
+  const file = `${rkt.work}/uuid`;
+  const pod = rkt.spawn([
+    ...["run", NET, "--private-users", `--uuid-file-save=${file}`, IMAGE, "--user=1000"],
+    ...[
+      "--exec=/inspect",
+      "--",
+      "caps",
+      "--",
+      "clone",
+      "10000000",
+      "--",
+      "out",
+      "up",
+      "--",
+      "sleep",
+    ],
+  ]);
+  await pod.until("up");
+  const uuid = readFileSync(file, "utf8");
+  const entered = await rkt.run(["enter", uuid, "/inspect", "caps", "--", "clone", "10000000"]);
+  for (const said of [pod.stdout(), entered.stdout]) {
+    expect(said).toContain("Seccomp:\t2\n");
+    expect(said).toContain("NoNewPrivs:\t0\n");
+    expect(said).toContain("clone: Operation not permitted");
+  }
+  await rkt.ok(["stop", uuid]);
+  await pod.finished;
 });
 
 test("handlers are filtered as the app is", async () => {
