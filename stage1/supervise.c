@@ -351,14 +351,19 @@ static int give_up_power(const struct supervisor *s, struct report *r) {
 
 /* --- cgroups of limits ---------------------------------------------------------------------------------------------- */
 
-/* The operation by which app number `index` joins the cgroups of its limits; false when it has none. */
-static bool find_cgroups(const struct supervisor *s, size_t index, struct op *op) {
+/* An operation of app number `index`; false when it has none of this kind. */
+static bool find_in_app(const struct supervisor *s, size_t index, uint32_t code, struct op *op) {
   struct cursor cursor = plan_start(s->plan);
   for (size_t i = 0; i <= index; i++)
     if (!plan_find(&cursor, OP_APP, op)) return false;
   while (plan_next(&cursor, op) && op->code != OP_END)
-    if (op->code == OP_JOIN_CGROUPS) return true;
+    if (op->code == code) return true;
   return false;
+}
+
+/* The operation by which an app joins the cgroups of its limits. */
+static bool find_cgroups(const struct supervisor *s, size_t index, struct op *op) {
+  return find_in_app(s, index, OP_JOIN_CGROUPS, op);
 }
 
 /* `pid` is the host's. From here and not by the app itself: it may have no power over them (user namespaces). */
@@ -406,6 +411,14 @@ static void report_oom(const struct supervisor *s, size_t index, int status) {
         ": processes killed: ", number, NULL);
 }
 
+/* Without it a filter that kills looks like a program that crashes. */
+static void report_filter(const struct supervisor *s, size_t index, int status) {
+  struct op op;
+  if (status != 128 + SIGSYS || !find_in_app(s, index, OP_FILTER, &op)) return;
+  say(s->command, ": app \"", s->apps[index].name, "\" was killed (SIGSYS): it made a system call that its filter denies", NULL);
+  say("  try: errno=EPERM in its seccomp filter; the kernel's log has the call's number", NULL);
+}
+
 static void lift(int dir, const char *file, const char *text) {
   CLOSING int fd = openat(dir, file, O_WRONLY | O_CLOEXEC);
   if (fd >= 0) write_all(fd, text, strlen(text));
@@ -451,6 +464,7 @@ static void app_ended(struct supervisor *s, struct supervised *a, int status) {
   int err = write_number(s->status_dir, a->name, (uint64_t)status);
   if (err != 0) say(s->command, ": cannot write the status of app \"", a->name, "\": ", strerror(err), NULL);
   report_oom(s, (size_t)(a - s->apps), status);
+  report_filter(s, (size_t)(a - s->apps), status);
   bool all = true;
   for (size_t i = 0; i < s->count; i++) all = all && s->apps[i].ended;
   if (all) lift_cpu_limits(s); /* the end of PID 1 kills what they left */

@@ -112,6 +112,9 @@ test("an image's filter counts, and the flag replaces it", async () => {
   const flag = await inspect(rkt, ["cwd"], "--seccomp=mode=remove,errno=EPERM,mknod,mknodat");
   expect(flag.stdout).toBe("/\n");
   const killed = await inspect(rkt, ["cwd"], "--seccomp=mode=remove,getcwd");
+  expect(killed.stderr).toContain(
+    'run: app "busybox" was killed (SIGSYS): it made a system call that its filter denies\n  try: errno=EPERM',
+  );
   expect(killed.status).toBe(128 + SIGSYS);
 });
 
