@@ -20,6 +20,7 @@ interface Usage {
   readonly pids: number;
   readonly read_bytes?: number;
   readonly written_bytes?: number;
+  readonly sources: { readonly memory: string };
 }
 
 async function ready(rkt: Rkt): Promise<void> {
@@ -107,6 +108,29 @@ test("stats counts what rkt enter runs", async () => {
   }
   expect(usage?.pids).toBe(5);
   await rkt.ok(["stop", "--force", pod.uuid]);
+});
+
+needs(
+  "root",
+  "sandbox",
+  "busybox",
+  "overlay",
+  "controllersV1",
+)("stats shows an app's limit, and what the kernel counted for it", async () => {
+  await using rkt = newRkt();
+  await ready(rkt);
+  await using pod = rkt.spawn([
+    ...["run", "--net=none", `--uuid-file-save=${rkt.work}/uuid`, IMAGE, "--memory=32Mi", "--"],
+    ...["-c", "echo up; while :; do sleep 1000; done"],
+  ]);
+  await pod.until("up");
+  const uuid = readFileSync(`${rkt.work}/uuid`, "utf8").trim();
+  const [usage] = await stats(rkt, uuid);
+  expect(usage?.memory_limit_bytes).toBe(32 * 1024 * 1024);
+  expect(usage?.memory_bytes).toBeGreaterThan(0);
+  expect(usage?.memory_bytes).toBeLessThan(32 * 1024 * 1024);
+  expect(usage?.sources.memory).toBe("cgroup");
+  await rkt.ok(["stop", "--force", uuid]);
 });
 
 test("stats --watch goes on until the pods that it was given have ended", async () => {
