@@ -88,8 +88,10 @@ static int take_limits_of_app(struct entry *e, uint64_t pid, struct report *r) {
     return fail_why(r, EINVAL, "read", path, "it lacks the app's limits");
   e->process.bounding &= bounding;
   if (no_new_privileges != 0) e->process.no_new_privileges = true;
-  /* The pod was run with --insecure-options=seccomp: what enters it is as free as the app. */
-  if (!status_number(text, "\nSeccomp:", 10, &filtered) || filtered == 0) e->process.filter.n = 0;
+  /* The pod was run with --insecure-options=seccomp: what enters it is as free as the app. Not with a filter that comes
+   * right before execve: the app may be about to take it on. */
+  if (e->process.filter_early && (!status_number(text, "\nSeccomp:", 10, &filtered) || filtered == 0))
+    e->process.filter.n = 0;
   return 0;
 }
 
