@@ -72,6 +72,16 @@ const OPERATIONS: readonly Operation[] = [
   },
   { name: "run", before: fetch, args: () => RUN, after: runs, survives: POD_SURVIVES },
   {
+    name: "run with limits",
+    before: fetch,
+    args: () => ["run", "--net=none", NAME, "--memory=32Mi", "--cpu=1", ...WORDS.slice(1)],
+    after: runs,
+    // A limit that cannot be set is a warning without --strict.
+    survives: POD_SURVIVES,
+    // The rest is as with run.
+    leaveOut: /^(?!.*(?:SCOPE|UUID\/cgroups|oom-kills))/,
+  },
+  {
     name: "run-prepared",
     before: fetchAndPrepare,
     args: (rkt) => ["run-prepared", "--net=none", podIn(rkt, "prepared")],
