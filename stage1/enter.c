@@ -176,6 +176,9 @@ static int make_terminal(struct entry *e, int *slave, struct report *r) {
   if (fs.f_type != DEVPTS_MAGIC) return fail_why(r, ENODEV, "open terminal at", "/dev/pts/ptmx", "it is not a terminal device");
   if (ioctl(master, TIOCSPTLCK, &unlock) < 0 || (*slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC)) < 0)
     return fail(r, errno, "open terminal at", "/dev/pts/ptmx");
+  /* Its size, before the program can ask for it. Stdin is the caller's still. */
+  struct winsize size;
+  if (ioctl(STDIN_FILENO, TIOCGWINSZ, &size) == 0) ioctl(master, TIOCSWINSZ, &size);
   struct message m = {.type = MESSAGE_TERMINAL};
   if (!send_message(e->channel, &m, master)) return fail(r, errno, "pass the terminal on", NULL);
   return 0;

@@ -61,6 +61,19 @@ bool send_message(int socket, struct message *m, int fd) {
   return n == (ssize_t)size;
 }
 
+/* One descriptor is all that a message has: others that come with it are closed. */
+static void take_descriptor(const struct cmsghdr *c, int *fd) {
+  size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof *fd;
+  for (size_t i = 0; i < count; i++) {
+    int next;
+    memcpy(&next, CMSG_DATA(c) + i * sizeof next, sizeof next);
+    if (*fd < 0)
+      *fd = next;
+    else
+      close_fd(next);
+  }
+}
+
 int receive_message(int socket, struct message *m, bool wait) {
   struct iovec part = {m, sizeof *m};
   union {
@@ -77,7 +90,9 @@ int receive_message(int socket, struct message *m, bool wait) {
   do n = recvmsg(socket, &header, MSG_CMSG_CLOEXEC | (wait ? 0 : MSG_DONTWAIT));
   while (n < 0 && errno == EINTR);
   if (n < 0 && errno == EAGAIN) return -1;
-  if (n < (ssize_t)offsetof(struct message, report)) return 0;
+  if (n < 0) return 0;
+  /* Nothing of an earlier message is left in a shorter one. */
+  if (n < (ssize_t)sizeof *m) memset(&m->report, 0, sizeof m->report);
   m->sender = 0;
   m->fd = -1;
 /* musl's CMSG_NXTHDR mixes signs. */
@@ -86,12 +101,17 @@ int receive_message(int socket, struct message *m, bool wait) {
   for (struct cmsghdr *c = CMSG_FIRSTHDR(&header); c != NULL; c = CMSG_NXTHDR(&header, c)) {
 #pragma GCC diagnostic pop
     if (c->cmsg_level != SOL_SOCKET) continue;
-    if (c->cmsg_type == SCM_RIGHTS) memcpy(&m->fd, CMSG_DATA(c), sizeof m->fd);
+    if (c->cmsg_type == SCM_RIGHTS) take_descriptor(c, &m->fd);
     if (c->cmsg_type == SCM_CREDENTIALS) {
       struct ucred creds;
       memcpy(&creds, CMSG_DATA(c), sizeof creds);
       m->sender = creds.pid;
     }
+  }
+  if (n < (ssize_t)offsetof(struct message, report)) {
+    close_fd(m->fd);
+    m->fd = -1;
+    return 0;
   }
   m->report.text[sizeof m->report.text - 1] = 0;
   m->report.remedy[sizeof m->report.remedy - 1] = 0;

@@ -339,6 +339,15 @@ static void do_kill(char **args) {
   if (args[0] != NULL) kill(getpid(), atoi(args[0]));
 }
 
+/* hoard: opens files until there is no descriptor left, frees none. */
+static void do_hoard(char **args) {
+  (void)args;
+  int n = 0;
+  while (open("/dev/null", O_RDONLY) >= 0) n++;
+  printf("hoarded %d\n", n);
+  fflush(stdout);
+}
+
 /* orphans N: children of children that outlive this program; a good PID 1 reaps them. */
 static void do_orphans(char **args) {
   int n = args[0] == NULL ? 1 : atoi(args[0]);
@@ -448,7 +457,7 @@ static const struct {
     {"daemon", do_daemon}, {"foreign", try_foreign},    {"syscalls", try_syscalls},
     {"env", show_env},     {"err", do_err},             {"exit", do_exit},
     {"fds", show_fds},     {"flood", do_flood},         {"help", show_help},
-    {"hostname", show_hostname}, {"ids", show_ids},     {"ignore", do_ignore},
+    {"hoard", do_hoard}, {"hostname", show_hostname}, {"ids", show_ids},     {"ignore", do_ignore},
     {"interfaces", show_interfaces}, {"keyring", show_keyring}, {"kill", do_kill}, {"limits", show_limits},
     {"ls", show_ls},       {"mknod", do_mknod},         {"mounts", show_mounts},
     {"namespaces", show_namespaces}, {"open", try_open}, {"orphans", do_orphans},
