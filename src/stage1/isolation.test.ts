@@ -5,6 +5,7 @@ import { describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { cannotRunPods, outcome, TestPod } from "../../tests/payload/run-pod.ts";
+import { onTerminal } from "../../tests/support/terminal.ts";
 import { makePodCgroup } from "../cgroup/pod-cgroup.ts";
 
 const reason = cannotRunPods();
@@ -165,20 +166,12 @@ podTest("a start that fails before the pod is made removes its cgroup", async ()
 podTest("a caller's terminal is not passed on by enter when stdin is none", async () => {
   using pod = new TestPod();
   const child = pod.spawn(pod.plan([{ run: ["sleep"] }]));
-  let seen = "";
   const words = await pod.enterWords(["/inspect", "fds", "--", "err", "e", "--", "exit", "3"]);
-  const entered = Bun.spawn(["sh", "-c", 'exec "$@" </dev/null', "sh", ...words], {
-    terminal: {
-      data: (_, data) => {
-        seen += Buffer.from(data).toString();
-      },
-    },
-  });
-  expect(await entered.exited).toBe(3);
-  while (!seen.includes("e\r\n")) await Bun.sleep(2);
-  expect(seen).toMatch(/^1 pipe:/m);
-  expect(seen).toMatch(/^2 pipe:/m);
-  entered.terminal?.close();
+  const terminal = onTerminal(["sh", "-c", 'exec "$@" </dev/null', "sh", ...words]);
+  await terminal.until("\ne\r\n");
+  expect(await terminal.end()).toBe(3);
+  expect(terminal.seen()).toMatch(/^1 pipe:/m);
+  expect(terminal.seen()).toMatch(/^2 pipe:/m);
   child.kill("SIGKILL");
   await child.exited;
 });

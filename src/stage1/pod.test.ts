@@ -15,6 +15,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { cannotRunPods, outcome, TestPod } from "../../tests/payload/run-pod.ts";
+import { onTerminal } from "../../tests/support/terminal.ts";
 import { makePodCgroup } from "../cgroup/pod-cgroup.ts";
 
 const reason = cannotRunPods();
@@ -663,26 +664,17 @@ describe("output", () => {
 describe("a terminal", () => {
   podTest("is the app's own, takes input, follows the caller's size and is restored", async () => {
     using pod = new TestPod();
-    let seen = "";
     const plan = pod.plan([{ run: ["tty", "--", "winch", "--", "exit", "5"] }], {
       interactive: { terminal: true },
     });
-    const child = Bun.spawn(pod.words(plan), {
-      terminal: {
-        cols: 80,
-        rows: 24,
-        data: (_, data) => {
-          seen += Buffer.from(data).toString();
-        },
-      },
-    });
-    while (!seen.includes("waiting")) await Bun.sleep(2);
-    child.terminal?.resize(101, 33);
-    expect(await child.exited).toBe(5);
+    const terminal = onTerminal(pod.words(plan), { cols: 80, rows: 24 });
+    await terminal.until("waiting");
+    terminal.child.terminal?.resize(101, 33);
+    await terminal.until("columns=101");
+    expect(await terminal.end()).toBe(5);
+    const seen = terminal.seen();
     expect(seen).toContain("0 tty\r\n1 tty\r\n2 tty\r\nname=/dev/pts/0 rows=24 columns=80\r\n");
-    while (!seen.includes("columns=101")) await Bun.sleep(2);
     expect(seen).toContain("name=/dev/pts/0 rows=33 columns=101");
-    child.terminal?.close();
   });
 });
 
@@ -752,25 +744,15 @@ describe("enter", () => {
   podTest("gives the program a terminal of the app's", async () => {
     using pod = new TestPod();
     const child = pod.spawn(pod.plan([{ run: ["sleep"] }]));
-    let seen = "";
-    const entered = Bun.spawn(
-      await pod.enterWords(["/inspect", "tty", "--", "read"], { terminal: true }),
-      {
-        terminal: {
-          cols: 90,
-          rows: 20,
-          data: (_, data) => {
-            seen += Buffer.from(data).toString();
-          },
-        },
-      },
+    const words = await pod.enterWords(["/inspect", "tty", "--", "read"], { terminal: true });
+    const terminal = onTerminal(words, { cols: 90, rows: 20 });
+    await terminal.until("columns=90");
+    terminal.child.terminal?.write("typed\n\x04");
+    await terminal.until("typed\r\ntyped\r\n");
+    expect(await terminal.end()).toBe(0);
+    expect(terminal.seen()).toContain(
+      "0 tty\r\n1 tty\r\n2 tty\r\nname=/dev/pts/0 rows=20 columns=90\r\n",
     );
-    while (!seen.includes("columns=90")) await Bun.sleep(2);
-    expect(seen).toContain("0 tty\r\n1 tty\r\n2 tty\r\nname=/dev/pts/0 rows=20 columns=90\r\n");
-    entered.terminal?.write("typed\n\x04");
-    expect(await entered.exited).toBe(0);
-    expect(seen).toContain("typed\r\ntyped\r\n");
-    entered.terminal?.close();
     child.kill("SIGKILL");
     await child.exited;
   });

@@ -16,6 +16,7 @@ import { needs } from "../support/needs.ts";
 import { FIXED_ENV, newRkt, RKT, type Rkt, type Running } from "../support/rkt.ts";
 import { fetchSigned } from "../support/signed.ts";
 import { mountsBelow } from "../support/temp.ts";
+import { onTerminal } from "../support/terminal.ts";
 
 const test = needs("root", "sandbox", "busybox", "overlay", "user namespaces", "idmapped mounts");
 const IMAGE = "example.com/busybox";
@@ -406,7 +407,6 @@ test("a file system that cannot map owners is said before anything starts, and a
 test("--interactive gives the app a terminal of its own", async () => {
   await using rkt = newRkt();
   await ready(rkt);
-  let seen = "";
   const words = [
     RKT,
     `--dir=${rkt.data}`,
@@ -414,21 +414,13 @@ test("--interactive gives the app a terminal of its own", async () => {
     `--system-config=${rkt.system}`,
   ];
   const script = "busybox tty; stat -c %u $(busybox tty); echo to > /dev/console; echo end";
-  const child = Bun.spawn(
+  const terminal = onTerminal(
     [...words, ...RUN, "--interactive", IMAGE, "--user=1000", "--", "-c", script],
-    {
-      env: FIXED_ENV,
-      terminal: {
-        data: (_, data) => {
-          seen += Buffer.from(data).toString();
-        },
-      },
-    },
+    { env: FIXED_ENV },
   );
-  expect(await child.exited).toBe(0);
-  while (!seen.includes("end\r\n")) await Bun.sleep(2);
-  expect(seen).toContain("/dev/pts/0\r\n1000\r\nto\r\nend\r\n");
-  child.terminal?.close();
+  await terminal.until("end\r\n");
+  expect(await terminal.end()).toBe(0);
+  expect(terminal.seen()).toContain("/dev/pts/0\r\n1000\r\nto\r\nend\r\n");
 });
 
 test("an OOM score and its own files work", async () => {
