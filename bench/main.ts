@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// `make bench [ONLY=start,memory,fetch,list,help]`: speed and size beside the peers, on this machine, in this
+// `make bench [ONLY=start,features,enter,memory,fetch,list,help]`: speed and size beside the peers, on this machine, in this
 // run. Prints medians and ratios; build/bench.json holds the same for programs. Needs root.
 
 import { writeFileSync } from "node:fs";
 import { cpus, release } from "node:os";
+import { measureEnter, measureFeatures } from "./features.ts";
 import { measureFetch } from "./fetch.ts";
 import { measureHelp, measureList } from "./list.ts";
 import { measureMemory } from "./memory.ts";
@@ -15,6 +16,8 @@ import { newWorld, type World } from "./world.ts";
 const MEASUREMENTS: Readonly<Record<string, (world: World) => Report[] | Promise<Report[]>>> = {
   help: measureHelp,
   start: measureStart,
+  features: measureFeatures,
+  enter: measureEnter,
   memory: measureMemory,
   list: measureList,
   fetch: measureFetch,
