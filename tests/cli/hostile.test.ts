@@ -263,3 +263,27 @@ test("a gigabyte of output costs the pod no memory and its log no disk", async (
   await rkt.ok(["stop", "--force", uuid]);
   await pod.finished;
 });
+
+test("an image that swaps /dev/null and /dev/console has its kernel paths masked all the same", async () => {
+  await using rkt = newRkt();
+  const link = (name: string, to: string) => ({ name, type: "symlink", link: to });
+  const files = [
+    link("dev/null", "/proc/sys/kernel/core_pattern"),
+    link("dev/console", "/proc/sys/kernel/core_pattern"),
+    link("dev/pts", "/proc/sys"),
+  ];
+  writeFileSync(`${rkt.work}/busybox.aci`, busyboxAci({ files }));
+  await fetchSigned(rkt, `${rkt.work}/busybox.aci`);
+  const before = host();
+  const script = `
+    test -c /dev/null && test ! -L /dev/null && echo "a device"
+    test -L /dev/pts || echo "a directory"
+    for file in kcore keys timer_list; do
+      test ! -e /proc/$file || test -z "$(head -c 1 /proc/$file 2> /dev/null)" || echo "read $file"
+    done
+    (echo x > /proc/sys/kernel/core_pattern) 2> /dev/null && echo "wrote a core pattern"
+    (echo x > /dev/console) 2> /dev/null
+    echo end`;
+  expect((await sh(rkt, script)).stdout).toBe("a device\na directory\nend\n");
+  expect(host()).toEqual(before);
+});
