@@ -6,7 +6,7 @@ import { resolve } from "node:path";
 import { RktError } from "../lib/errors.ts";
 import { quote } from "../lib/text.ts";
 import type { HostsEntry } from "../network/dns.ts";
-import type { NetworkMode, NetworkRequest } from "../network/net-list.ts";
+import { type NetworkRequest, networkMode } from "../network/net-list.ts";
 import { hostOverlayProblem } from "../stage0/overlay.ts";
 import type { PodSource } from "../stage0/prepare.ts";
 import type { StartOptions } from "../stage0/start.ts";
@@ -129,12 +129,13 @@ export function checkStartFlags(
 export function startOptions(
   context: Context,
   flags: StartFlags,
-  network: NetworkMode,
+  networks: readonly NetworkRequest[],
 ): StartOptions {
   const prefix = flags["log-prefix"];
   return {
     commandName: context.commandName,
-    network,
+    network: networkMode(networks),
+    networks,
     hostname: flags.hostname,
     interactive: flags.interactive && { terminal: context.isTTY(0) },
     insecure: context.globals.insecure,

@@ -9,6 +9,11 @@ export type NetworkErrorCode =
   | "CNI_VERSION"
   | "CNI_PLUGIN_MISSING"
   | "CNI_PLUGIN_FAILED"
+  | "NETWORK_SETUP"
+  | "NETWORK_ADDRESS"
+  | "PORT_CONFLICT"
+  | "PORT_UNSUPPORTED"
+  | "FIREWALL"
   | "DNS_OPTIONS"
   | "HOSTNAME";
 

@@ -35,16 +35,12 @@ export function parseNetList(text: string): NetworkRequest[] {
   return networks;
 }
 
-export type NetworkMode = "none" | "host";
+/** "own": a namespace with the networks that were asked for. */
+export type NetworkMode = "none" | "host" | "own";
 
 /** `host` anywhere means the host's network, else `none` anywhere loopback only. */
 export function networkMode(networks: readonly NetworkRequest[]): NetworkMode {
   if (networks.some(({ name }) => name === "host")) return "host";
   if (networks.some(({ name }) => name === "none")) return "none";
-  const name = networks[0]?.name ?? "default";
-  throw new NetworkError(
-    "NETWORK_UNSUPPORTED",
-    `network ${quote(name)} is not available in this version`,
-    { remedy: "--net=none for a pod with loopback only, or --net=host for the host's network" },
-  );
+  return "own";
 }

@@ -159,7 +159,7 @@ function statusTime(ref: PodRef, app: string, status: number | undefined): Date 
 
 /** net-info.json: what the networks gave the pod; absent without networks of its own. */
 function readNetworks(ref: PodRef): readonly NetworkDescription[] {
-  const path = join(ref.path, "net-info.json");
+  const path = join(ref.path, POD_FILES.netInfo);
   // Asked first: an exception costs more than the rest of what a list reads of a pod.
   if (!existsSync(path)) return [];
   try {

@@ -31,6 +31,10 @@ export const POD_FILES = {
   overlayPrepared: "overlay-prepared",
   /** `SHIFT:COUNT`, of a pod with a user namespace. */
   privateUsers: "private-users-prepared",
+  /** What the pod was given by its networks. */
+  netInfo: "net-info.json",
+  /** Which networks the pod has, or was about to have: what gc undoes. */
+  networks: "net/networks.json",
   appsInfo: "appsinfo",
   sharedVolumes: "sharedVolumes",
   stage1Manifest: "stage1/manifest",

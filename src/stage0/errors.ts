@@ -12,6 +12,7 @@ export type Stage0ErrorCode =
   | "ISOLATOR_UNENFORCED"
   | "EXPORT"
   | "USER_NAMESPACE"
+  | "PORT"
   | "TIMEOUT";
 
 export class Stage0Error extends RktError<Stage0ErrorCode> {}

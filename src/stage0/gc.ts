@@ -10,6 +10,7 @@ import type { PodState } from "../pod/state.ts";
 import { deletePod } from "./delete-pod.ts";
 import { Stage0Error } from "./errors.ts";
 import { removeDeadExports } from "./export-layout.ts";
+import { leaveNetworks } from "./networks.ts";
 
 export interface GcOptions {
   readonly dataDir: string;
@@ -24,7 +25,9 @@ export interface GcOptions {
 }
 
 /** Returns the pods that could not be deleted, with the reason. */
-export function collectPods(options: GcOptions): readonly { pod: PodRef; error: unknown }[] {
+export async function collectPods(
+  options: GcOptions,
+): Promise<readonly { pod: PodRef; error: unknown }[]> {
   const { dataDir, report } = options;
   let marked = false;
   const mark = (pod: PodRef): void => {
@@ -52,8 +55,9 @@ export function collectPods(options: GcOptions): readonly { pod: PodRef; error: 
     markGarbage(dataDir, pod);
   }
   const failures: { pod: PodRef; error: unknown }[] = [];
-  const remove = (pod: PodRef) => {
+  const remove = async (pod: PodRef) => {
     try {
+      await leaveNetworks(pod);
       deletePod(pod);
     } catch (error) {
       failures.push({ pod, error });
@@ -63,14 +67,14 @@ export function collectPods(options: GcOptions): readonly { pod: PodRef; error: 
     if (pod.state !== "exited garbage") continue;
     if (isOlder(pod, now - options.gracePeriod)) {
       options.print(`Garbage collecting pod "${pod.uuid}"`);
-      remove(pod);
+      await remove(pod);
     } else {
       const grace = formatDuration(options.gracePeriod);
       report.line("", `pod "${pod.uuid}" not removed: still within grace period (${grace})`);
     }
   }
   for (const pod of listPods(dataDir, ["garbage"])) {
-    if (pod.state === "garbage") remove(pod);
+    if (pod.state === "garbage") await remove(pod);
   }
   return failures;
 }
@@ -95,7 +99,7 @@ function removeEmbryos({ dataDir }: GcOptions): void {
 }
 
 /** `rkt rm`: deletes one pod now, whatever its age; throws when it is in use. */
-export function removePod(dataDir: string, pod: PodRef): void {
+export async function removePod(dataDir: string, pod: PodRef): Promise<void> {
   const doing = IN_USE[pod.state];
   if (doing !== undefined) {
     throw new Stage0Error("POD_STATE", `pod "${pod.uuid}" is currently ${doing}`, {
@@ -103,17 +107,19 @@ export function removePod(dataDir: string, pod: PodRef): void {
     });
   }
   if (pod.directory === "exited-garbage" || pod.directory === "garbage") {
+    await leaveNetworks(pod);
     deletePod(pod);
     return;
   }
   const marked = markGarbage(dataDir, pod);
   if (marked !== undefined) {
+    await leaveNetworks(marked);
     deletePod(marked);
     return;
   }
   // Somebody was faster: see what they made of it.
   const now = findPod(dataDir, pod.uuid);
-  if (now !== undefined) removePod(dataDir, now);
+  if (now !== undefined) await removePod(dataDir, now);
 }
 
 const IN_USE: Readonly<Partial<Record<PodState, string>>> = {

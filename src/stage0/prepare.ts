@@ -47,6 +47,7 @@ import { BUILTIN_STAGE1_MANIFEST } from "../stage1/manifest.ts";
 import { deletePod } from "./delete-pod.ts";
 import { Stage0Error } from "./errors.ts";
 import { isFromDocker } from "./from-docker.ts";
+import { leaveNetworks } from "./networks.ts";
 import { renderOrForget } from "./render-image.ts";
 
 export interface AppRequest {
@@ -116,7 +117,7 @@ export async function preparePod(
     }
     return { pod, manifest, apps, userNamespace };
   } catch (error) {
-    discard(context.dataDir, pod);
+    await discard(context.dataDir, pod);
     throw error;
   }
 }
@@ -127,21 +128,23 @@ async function reserveIds(dataDir: string, pod: LockedPod): Promise<IdRange> {
 }
 
 /** The pod becomes `prepared`, or is removed again. */
-export function keepPrepared(dataDir: string, pod: LockedPod): void {
+export async function keepPrepared(dataDir: string, pod: LockedPod): Promise<void> {
   try {
     moveToPrepared(dataDir, pod);
   } catch (error) {
-    discard(dataDir, pod);
+    await discard(dataDir, pod);
     throw error;
   }
 }
 
 /** Removes a pod that could not be prepared or started, wherever it is by now: nothing is left behind. */
-export function discard(dataDir: string, pod: LockedPod): void {
+export async function discard(dataDir: string, pod: LockedPod): Promise<void> {
   pod[Symbol.dispose]();
   const found = findPod(dataDir, pod.uuid);
   const marked = found === undefined ? undefined : markGarbage(dataDir, found);
-  if (marked !== undefined) deletePod(marked);
+  if (marked === undefined) return;
+  await leaveNetworks(marked);
+  deletePod(marked);
 }
 
 /**

@@ -15,7 +15,8 @@ import {
   hostsMode,
   resolvMode,
 } from "../network/dns.ts";
-import type { NetworkMode } from "../network/net-list.ts";
+import type { NetworkMode, NetworkRequest } from "../network/net-list.ts";
+import type { PodNetworks } from "../network/setup.ts";
 import type { LockedPod } from "../pod/directory.ts";
 import { POD_FILES } from "../pod/read.ts";
 import { appEnvironment } from "../stage1/environment.ts";
@@ -36,6 +37,8 @@ export interface StartOptions {
   /** "run" or "run-prepared": the word in front of stage1's errors. */
   readonly commandName: string;
   readonly network: NetworkMode;
+  /** What --net says; counts with `own`. */
+  readonly networks: readonly NetworkRequest[];
   /** "" means `rkt-UUID`. */
   readonly hostname: string;
   /** False, or whether the caller's stdin is a terminal. */
@@ -51,6 +54,8 @@ export interface StartOptions {
 export interface StartContext {
   readonly dataDir: string;
   readonly report: Reporter;
+  /** What the pod's networks gave it; undefined without networks of its own, and for --dry-run. */
+  readonly networks?: PodNetworks | undefined;
 }
 
 interface PodToStart {
@@ -71,7 +76,7 @@ export async function planPod(
 ): Promise<Plan> {
   const devices = sourceDevices(pod.manifest, pod.apps);
   const hostname = options.hostname === "" ? `rkt-${pod.uuid}` : checkHostname(options.hostname);
-  const files = writeConfigurationFiles(pod, hostname, options);
+  const files = writeConfigurationFiles(pod, hostname, options, context.networks);
   const apps = await planApps(pod, options, context);
   const limited = await limitPod(pod, options, context.report);
   const cgroup = limited?.unified === undefined ? makeCgroup(pod, context.report) : undefined;
@@ -207,6 +212,7 @@ function writeConfigurationFiles(
   pod: PodToStart,
   hostname: string,
   options: StartOptions,
+  networks: PodNetworks | undefined,
 ): PodFiles {
   const write = (name: string, content: string): string => {
     const path = join(POD_FILES.stage1Etc, name);
@@ -217,8 +223,8 @@ function writeConfigurationFiles(
     }
     return path;
   };
-  const resolv = resolvMode(options.dns);
-  const hosts = hostsMode(options.hosts, hostname);
+  const resolv = resolvMode(options.dns, networks?.dns);
+  const hosts = hostsMode(options.hosts, hostname, networks?.address);
   return {
     resolvConf:
       resolv.kind === "host"
@@ -236,7 +242,12 @@ function writeConfigurationFiles(
 }
 
 /** Becomes the pod's supervisor. The pod is in `run` and locked. */
-export function startPod(pod: LockedPod, plan: Plan): never {
+export function startPod(pod: LockedPod, plan: Plan, networks?: PodNetworks): never {
   writeFileSync(join(pod.path, POD_FILES.ppid), `${process.pid}\n`, { mode: 0o640 });
-  return launch(plan, { podDir: pod.path, lockFd: pod.lock.fd, uuid: pod.uuid });
+  return launch(plan, {
+    podDir: pod.path,
+    lockFd: pod.lock.fd,
+    uuid: pod.uuid,
+    inNetwork: networks?.execute,
+  });
 }

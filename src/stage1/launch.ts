@@ -25,6 +25,8 @@ export interface LaunchOptions {
   /** A descriptor that holds the pod directory's exclusive lock; stage1 keeps it as long as the pod lives. */
   readonly lockFd: number;
   readonly uuid: string;
+  /** Executes in the network namespace in which stage1, and with it the pod, is to be. */
+  readonly inNetwork?: ((execute: () => never) => never) | undefined;
 }
 
 /**
@@ -35,7 +37,8 @@ export function launch(plan: Plan, options: LaunchOptions): never {
   process.chdir(options.podDir);
   keepAcrossExec(options.lockFd);
   const fd = planDescriptor(plan);
-  return becomeStage1("run", [String(fd), String(options.lockFd), options.uuid]);
+  const execute = () => becomeStage1("run", [String(fd), String(options.lockFd), options.uuid]);
+  return options.inNetwork === undefined ? execute() : options.inNetwork(execute);
 }
 
 /** Becomes the parent of a program inside a running pod (`compileEnterPlan`); ends with its status. */

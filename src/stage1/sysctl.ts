@@ -3,6 +3,7 @@
 // Sources: namespaces(7), network_namespaces(7), ipc_namespaces(7).
 import { quote } from "../lib/text.ts";
 import { Stage1Error } from "./errors.ts";
+import type { PlanInput } from "./plan/input.ts";
 
 export interface Sysctl {
   /** Below /proc/sys. */
@@ -24,7 +25,11 @@ function refuse(name: string, why: string, remedy?: string): Stage1Error {
   });
 }
 
-function checkSysctl(name: string, value: string, network: "none" | "host" | undefined): Sysctl {
+function checkSysctl(
+  name: string,
+  value: string,
+  network: PlanInput["network"] | undefined,
+): Sysctl {
   const path = sysctlPath(name);
   const clean = path.split("/").every((part) => part !== "" && part !== "." && part !== "..");
   if (!clean || !(OF_IPC.test(name) || OF_NETWORK.test(name))) {
@@ -44,7 +49,7 @@ function checkSysctl(name: string, value: string, network: "none" | "host" | und
 /** Throws SYSCTL_REFUSED. `network`: undefined where it is not known yet. */
 export function checkSysctls(
   settings: readonly (readonly [name: string, value: string])[],
-  network: "none" | "host" | undefined,
+  network: PlanInput["network"] | undefined,
 ): readonly Sysctl[] {
   return settings.map(([name, value]) => checkSysctl(name, value, network));
 }

@@ -45,6 +45,19 @@ export const libcFiles = once(
     }).symbols,
 );
 
+/** The calls for networks. */
+export const libcNetwork = once(
+  () =>
+    dlopen(LIBC, {
+      socket: { args: [i32, i32, i32], returns: i32 },
+      bind: { args: [i32, p, u32], returns: i32 },
+      setsockopt: { args: [i32, i32, i32, p, u32], returns: i32 },
+      send: { args: [i32, p, u64, i32], returns: i64 },
+      recv: { args: [i32, p, u64, i32], returns: i64 },
+      setns: { args: [i32, i32], returns: i32 },
+    }).symbols,
+);
+
 const errnoAt = libc.__errno_location() as Pointer;
 
 /** The errno of the call just made. Read it before anything else runs. */
@@ -104,6 +117,8 @@ const ERRNO: Readonly<Record<number, string>> = {
   75: "EOVERFLOW",
   95: "EOPNOTSUPP",
   116: "ESTALE",
+  98: "EADDRINUSE",
+  99: "EADDRNOTAVAIL",
   122: "EDQUOT",
 };
 
@@ -125,13 +140,17 @@ export class SysError extends Error {
     this.syscall = syscall;
     this.path = path;
   }
+
+  /** Of an error number that came otherwise than by `errno`. */
+  static of(number: number, syscall: string, path?: string): SysError {
+    return new SysError(ERRNO[number] ?? `E${number}`, number, syscall, path);
+  }
 }
 
 /** Throws the SysError of `errno()` when a libc call returned a negative number, else returns it. */
 export function check(result: number | bigint, syscall: string, path?: string): number {
   if (result < 0) {
-    const number = errno();
-    throw new SysError(ERRNO[number] ?? `E${number}`, number, syscall, path);
+    throw SysError.of(errno(), syscall, path);
   }
   return Number(result);
 }

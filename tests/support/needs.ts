@@ -19,6 +19,10 @@ const WAYS = {
   /** The test payload: `make -C stage1 payload`. */
   inspect: () =>
     existsSync(join(import.meta.dir, "../../build/inspect")) || "build/inspect is missing",
+  firewall: () =>
+    Bun.which("nft") !== null ||
+    Bun.which("iptables") !== null ||
+    "neither nft nor iptables is there",
   strace: () => Bun.which("strace") !== null || "strace is missing",
   cgroup2: () =>
     /- cgroup2 /.test(readFileSync("/proc/self/mountinfo", "utf8")) || "cgroup2 is not mounted",

@@ -11,7 +11,7 @@ import { reportFailure } from "../pod-arguments.ts";
 
 export const run: Run<typeof gcFlags> = async ({ context, flags }) => {
   const dataDir = await context.dataDir();
-  const failures = collectPods({
+  const failures = await collectPods({
     dataDir,
     gracePeriod: flags["grace-period"],
     expirePrepared: flags["expire-prepared"],

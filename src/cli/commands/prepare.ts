@@ -43,10 +43,10 @@ export const run: Run<typeof prepareFlags> = async (words) => {
       requireEnforceable({ uuid: pod.uuid, manifest, apps });
     }
   } catch (error) {
-    discard(dataDir, pod);
+    await discard(dataDir, pod);
     throw error;
   }
-  keepPrepared(dataDir, pod);
+  await keepPrepared(dataDir, pod);
   context.out(`${pod.uuid}\n`);
   return 0;
 };

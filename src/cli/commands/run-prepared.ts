@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // `rkt run-prepared` (rkt-cli §5.3): starts a pod that `rkt prepare` made, and becomes its supervisor.
-import { networkMode, parseNetList } from "../../network/net-list.ts";
+import { parseNetList } from "../../network/net-list.ts";
 import { moveToRun, notPrepared, resolvePod, takePrepared } from "../../pod/directory.ts";
 import { PodError } from "../../pod/errors.ts";
 import { readPrivateUsers } from "../../pod/read.ts";
+import { joinNetworks, leaveNetworks } from "../../stage0/networks.ts";
 import { preparedApps, preparedManifest } from "../../stage0/prepared.ts";
 import { planPod, startPod } from "../../stage0/start.ts";
 import type { Run } from "../command.ts";
@@ -15,7 +16,7 @@ export const run: Run<typeof runPreparedFlags> = async ({ context, flags, args, 
   if (uuid === undefined || args.length > 1) return usage();
   const networks = parseNetList(flags.net);
   checkStartFlags({ ...flags, port: [] }, networks);
-  const options = startOptions(context, flags, networkMode(networks));
+  const options = startOptions(context, flags, networks);
   const dataDir = await context.dataDir();
   const pod = resolvePod(dataDir, uuid);
   if (pod.state !== "prepared") throw notPrepared(pod.uuid, pod.state);
@@ -27,6 +28,17 @@ export const run: Run<typeof runPreparedFlags> = async ({ context, flags, args, 
   }
   const userNamespace = readPrivateUsers(pod.path);
   const start = { uuid: pod.uuid, path: pod.path, manifest, apps, userNamespace };
-  const plan = await planPod(start, options, { dataDir, report: context.reporter });
-  return startPod(moveToRun(dataDir, taken), plan);
+  try {
+    const joined = await joinNetworks(start, options);
+    const plan = await planPod(start, options, {
+      dataDir,
+      report: context.reporter,
+      networks: joined,
+    });
+    return startPod(moveToRun(dataDir, taken), plan, joined);
+  } catch (error) {
+    // The pod stays prepared, and can be run again.
+    await leaveNetworks(pod);
+    throw error;
+  }
 };

@@ -2,8 +2,9 @@
 // `rkt run` (rkt-cli §5.1): prepares a pod and becomes its supervisor; it returns only to fail.
 
 import type { PodManifest } from "../../appc/index.ts";
-import { networkMode, parseNetList } from "../../network/net-list.ts";
+import { parseNetList } from "../../network/net-list.ts";
 import { moveToRun } from "../../pod/directory.ts";
+import { joinNetworks } from "../../stage0/networks.ts";
 import { discard, type PreparedApp, preparePod } from "../../stage0/prepare.ts";
 import { planPod, startPod } from "../../stage0/start.ts";
 import type { Plan } from "../../stage1/plan/wire.ts";
@@ -42,7 +43,7 @@ export async function runPod(
   const networks = parseNetList(flags.net);
   checkStartFlags(flags, networks);
   const source = podSource(words, pullPolicy, flags.interactive);
-  const options = startOptions(context, flags, networkMode(networks));
+  const options = startOptions(context, flags, networks);
   const images = { pullPolicy, dependencies: true };
   const dataDir = await context.dataDir();
   const overlay = await overlayWanted(context, flags["no-overlay"]);
@@ -61,14 +62,19 @@ export async function runPod(
   );
   const start = { uuid: pod.uuid, path: pod.path, manifest, apps, userNamespace };
   try {
-    const plan = await planPod(start, options, { dataDir, report: context.reporter });
-    if (!flags["dry-run"]) startPod(moveToRun(dataDir, pod), plan);
+    const joined = flags["dry-run"] ? undefined : await joinNetworks(start, options);
+    const plan = await planPod(start, options, {
+      dataDir,
+      report: context.reporter,
+      networks: joined,
+    });
+    if (!flags["dry-run"]) startPod(moveToRun(dataDir, pod), plan, joined);
     context.out(await (show ?? showPlan)({ uuid: pod.uuid, manifest, apps, plan }));
   } catch (error) {
-    discard(dataDir, pod);
+    await discard(dataDir, pod);
     throw error;
   }
-  discard(dataDir, pod);
+  await discard(dataDir, pod);
   return 0;
 }
 

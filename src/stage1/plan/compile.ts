@@ -266,7 +266,7 @@ function optionFlags(input: PlanInput): number {
   const prefixed = logPrefix === "auto" ? input.apps.length > 1 : logPrefix === "always";
   const terminal = interactive !== false && interactive.terminal;
   return (
-    (input.network === "host" ? 0 : OPTION_FLAGS.newNetwork) |
+    (input.network === "none" ? OPTION_FLAGS.newNetwork : 0) |
     (interactive === false ? 0 : OPTION_FLAGS.interactive) |
     (terminal ? OPTION_FLAGS.terminal : 0) |
     (prefixed && !terminal ? OPTION_FLAGS.logPrefix : 0)

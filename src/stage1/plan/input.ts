@@ -92,7 +92,8 @@ export interface PlanInput {
   readonly pod: PodManifest;
   /** In the order of the pod manifest. */
   readonly apps: readonly PlanApp[];
-  readonly network: "none" | "host";
+  /** "own": stage1 is in the pod's network namespace already; "none": it makes an empty one. */
+  readonly network: "none" | "host" | "own";
   readonly hostname: string;
   /** `terminal`: the caller's stdin is a terminal, so that the app gets one of its own. One app only. */
   readonly interactive: false | { readonly terminal: boolean };

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which ports of the host lead to which pod: one file for each in /run/rkt/ports. Like the rules that are made from
+// them they do not survive a reboot. Callers hold the networks' lock.
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { isErrno } from "../lib/errors.ts";
+import { isPortInUse } from "../sys/port-in-use.ts";
+import type { PortMapping } from "./driver.ts";
+import { NetworkError } from "./errors.ts";
+
+export const RUN_DIRECTORY = "/run/rkt";
+const PORTS = join(RUN_DIRECTORY, "ports");
+const NEW = join(RUN_DIRECTORY, "port.new");
+const ANY = "0.0.0.0";
+
+/** A port of the host, and where it leads. */
+export interface Forwarding {
+  readonly protocol: "tcp" | "udp";
+  /** "0.0.0.0": every address of the host. */
+  readonly hostIP: string;
+  readonly hostPort: number;
+  readonly podIP: string;
+  readonly podPort: number;
+  readonly uuid: string;
+  /** The host's end of the pod's link. */
+  readonly link: string;
+}
+
+const nameOf = ({ protocol, hostIP, hostPort }: Forwarding): string =>
+  `${protocol}-${hostIP}:${hostPort}`;
+
+export function listForwardings(): Forwarding[] {
+  let names: string[];
+  try {
+    names = readdirSync(PORTS).sort();
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return [];
+    throw error;
+  }
+  return names.map((name) => JSON.parse(readFileSync(join(PORTS, name), "utf8")) as Forwarding);
+}
+
+/** The pod's side of a mapping is known when it has an address. */
+export function forwarding(
+  mapping: PortMapping,
+  pod: Pick<Forwarding, "podIP" | "uuid" | "link">,
+): Forwarding {
+  const { protocol, hostIP = ANY, hostPort, podPort } = mapping;
+  return { protocol, hostIP, hostPort, podPort, ...pod };
+}
+
+/** Throws PORT_CONFLICT when a pod, or a program of the host, has one of the ports already. */
+export function checkPorts(wanted: readonly Forwarding[], taken: readonly Forwarding[]): void {
+  const seen = [...taken];
+  for (const port of wanted) {
+    const other = seen.find((known) => collide(known, port));
+    if (other !== undefined) {
+      throw conflict(
+        `port ${nameOf(port)} already mapped to pod port ${other.podPort} of pod ${other.uuid}`,
+      );
+    }
+    seen.push(port);
+    if (isHeldByHost(port)) {
+      throw conflict(`cannot map port ${nameOf(port)}: a program on this machine listens on it`);
+    }
+  }
+}
+
+function isHeldByHost({ protocol, hostIP, hostPort }: Forwarding): boolean {
+  try {
+    return isPortInUse(protocol, hostIP, hostPort);
+  } catch (error) {
+    if (!isErrno(error, "EADDRNOTAVAIL")) throw error;
+    throw conflict(`cannot map port ${hostPort}: ${hostIP} is not an address of this machine`);
+  }
+}
+
+const collide = (a: Forwarding, b: Forwarding): boolean =>
+  a.protocol === b.protocol &&
+  a.hostPort === b.hostPort &&
+  (a.hostIP === b.hostIP || a.hostIP === ANY || b.hostIP === ANY);
+
+function conflict(sentence: string): NetworkError {
+  return new NetworkError("PORT_CONFLICT", sentence, { remedy: "choose another host port" });
+}
+
+export function noteForwardings(list: readonly Forwarding[]): void {
+  mkdirSync(PORTS, { recursive: true, mode: 0o755 });
+  for (const entry of list) {
+    const path = join(PORTS, nameOf(entry));
+    // Whole or not at all, and not in the list before.
+    writeFileSync(NEW, `${JSON.stringify(entry)}\n`, { mode: 0o644 });
+    renameSync(NEW, path);
+  }
+}
+
+/** Forgets those that `gone` says; true when there was one. */
+export function forgetForwardings(gone: (entry: Forwarding) => boolean): boolean {
+  const list = listForwardings().filter(gone);
+  for (const entry of list) rmSync(join(PORTS, nameOf(entry)), { force: true });
+  return list.length > 0;
+}

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// A pod's networks, from the flags to the links and back. What does it is loaded only for pods that have some.
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import type { App, ExposedPort, PodManifest } from "../appc/index.ts";
+import { quote } from "../lib/text.ts";
+import type { PortMapping } from "../network/driver.ts";
+import type { NetworkMode, NetworkRequest } from "../network/net-list.ts";
+import type { PodNetworks } from "../network/setup.ts";
+import { POD_FILES } from "../pod/read.ts";
+import { Stage0Error } from "./errors.ts";
+
+interface PodToJoin {
+  readonly uuid: string;
+  readonly path: string;
+  readonly manifest: PodManifest;
+  readonly userNamespace?: unknown;
+  readonly apps: readonly { readonly app: App }[];
+}
+
+/** Undefined for `none` and `host`. When it throws, `leaveNetworks` undoes what was done. */
+export async function joinNetworks(
+  pod: PodToJoin,
+  wanted: { readonly network: NetworkMode; readonly networks: readonly NetworkRequest[] },
+): Promise<PodNetworks | undefined> {
+  if (wanted.network !== "own") return undefined;
+  if (pod.userNamespace !== undefined) {
+    // The namespace would be the host's: the pod's root could then neither see it in a /sys of its own nor change it.
+    throw new Stage0Error(
+      "USER_NAMESPACE",
+      "cannot join a network with --private-users: that is not available in this version",
+      { remedy: "--net=none or --net=host" },
+    );
+  }
+  const ports = pod.manifest.ports.map((port) => portMapping(port, pod.apps));
+  const { setUpNetworks } = await import("../network/setup.ts");
+  return setUpNetworks(pod, wanted.networks, ports);
+}
+
+/** Takes a pod that is not running out of its networks; nothing for one without. */
+export async function leaveNetworks(pod: {
+  readonly uuid: string;
+  readonly path: string;
+}): Promise<void> {
+  if (!existsSync(join(pod.path, POD_FILES.networks))) return;
+  const { tearDownNetworks } = await import("../network/setup.ts");
+  await tearDownNetworks(pod);
+}
+
+function portMapping(exposed: ExposedPort, apps: PodToJoin["apps"]): PortMapping {
+  const port =
+    exposed.podPort ??
+    apps.flatMap(({ app }) => app.ports).find(({ name }) => name === exposed.name);
+  if (port === undefined) {
+    throw new Stage0Error("PORT", `port name "${exposed.name}" could not be found in any apps`);
+  }
+  if (port.socketActivated) {
+    throw new Stage0Error("PORT", `cannot map port "${exposed.name}": it is socket-activated`, {
+      remedy: "map a port on which the app listens itself",
+    });
+  }
+  const { hostIP, hostPort } = exposed;
+  if (hostIP?.includes(":") === true) {
+    throw new Stage0Error(
+      "PORT",
+      `cannot map port "${exposed.name}" of the address ${hostIP}: ports are mapped for IPv4 only`,
+    );
+  }
+  const { protocol } = port;
+  if (protocol !== "tcp" && protocol !== "udp") {
+    throw new Stage0Error(
+      "PORT",
+      `cannot map port "${exposed.name}": its protocol is ${quote(protocol)}, not tcp or udp`,
+    );
+  }
+  return {
+    hostIP: hostIP === "0.0.0.0" ? undefined : hostIP,
+    hostPort,
+    podPort: port.port,
+    protocol,
+  };
+}

@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: Apache-2.0
+// The networks that need no plugin: addresses, the way out, ports from everywhere, names, what list and status show,
+// and that nothing is left. The host is the sandbox's network namespace; another one is the world outside.
+import { afterAll, beforeAll, expect } from "bun:test";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { busyboxAci } from "../support/aci.ts";
+import { needs } from "../support/needs.ts";
+import { newRkt, type Rkt, type Running } from "../support/rkt.ts";
+import { fetchSigned } from "../support/signed.ts";
+
+const test = needs("root", "sandbox", "busybox", "overlay", "firewall");
+const IMAGE = "example.com/busybox";
+const OUTSIDE = "10.99.0.2";
+const HOST = "10.99.0.1";
+const LEASES = "/var/lib/cni/networks";
+
+function command(...argv: readonly string[]): string {
+  const { exitCode, stdout, stderr } = Bun.spawnSync([...argv]);
+  if (exitCode !== 0) throw new Error(`${argv.join(" ")}: ${stderr}`);
+  return stdout.toString();
+}
+
+/** A name for the world outside, kept alive by a process in it. */
+let outside: import("bun").Subprocess | undefined;
+
+const inOutside = (...argv: readonly string[]): string[] => [
+  "nsenter",
+  `--net=/proc/${outside?.pid}/ns/net`,
+  ...argv,
+];
+
+beforeAll(async () => {
+  if (test === (await import("bun:test")).test.skip) return;
+  for (const path of ["/var/lib/cni", "/run/rkt"]) {
+    mkdirSync(path, { recursive: true });
+    command("mount", "-t", "tmpfs", "tmpfs", path);
+  }
+  outside = Bun.spawn(["unshare", "--net", "sleep", "infinity"]);
+  const own = command("readlink", "/proc/self/ns/net");
+  while (command("readlink", `/proc/${outside.pid}/ns/net`) === own) await Bun.sleep(5);
+  command(
+    "ip",
+    "link",
+    "add",
+    "world",
+    "type",
+    "veth",
+    "peer",
+    "name",
+    "up0",
+    "netns",
+    `${outside.pid}`,
+  );
+  command("ip", "addr", "add", `${HOST}/24`, "dev", "world");
+  command("ip", "link", "set", "world", "up");
+  command(...inOutside("ip", "addr", "add", `${OUTSIDE}/24`, "dev", "up0"));
+  command(...inOutside("ip", "link", "set", "up0", "up"));
+  command(...inOutside("ip", "link", "set", "lo", "up"));
+});
+
+afterAll(() => {
+  outside?.kill();
+});
+
+async function ready(rkt: Rkt): Promise<void> {
+  const ports = [
+    { name: "web", protocol: "tcp", port: 8000, count: 1, socketActivated: false },
+    { name: "dns", protocol: "udp", port: 5353, count: 1, socketActivated: false },
+    { name: "late", protocol: "tcp", port: 8001, count: 1, socketActivated: true },
+  ];
+  writeFileSync(`${rkt.work}/busybox.aci`, busyboxAci({ app: { ports } }));
+  await fetchSigned(rkt, `${rkt.work}/busybox.aci`);
+}
+
+interface Pod extends Running {
+  readonly uuid: string;
+  readonly address: string;
+}
+
+let pods = 0;
+const WAIT = "while :; do busybox sleep 0.1; done";
+
+/** Runs a script behind which the pod stays; tells the pod's address. */
+async function pod(rkt: Rkt, flags: readonly string[], script = WAIT): Promise<Pod> {
+  const file = `${rkt.work}/uuid-${pods++}`;
+  const show = "busybox ip -4 -o addr show dev eth0 | busybox sed 's/.*inet /address /'; echo up";
+  const words = [
+    "run",
+    ...flags,
+    `--uuid-file-save=${file}`,
+    IMAGE,
+    "--",
+    "-c",
+    `${show}; ${script}`,
+  ];
+  const running = rkt.spawn(words);
+  await running.until("up\n");
+  const address = /address ([0-9.]+)/.exec(running.stdout())?.[1] ?? "";
+  return Object.assign(running, { uuid: readFileSync(file, "utf8"), address });
+}
+
+const ECHO = (port: number): string =>
+  `while :; do echo hello-from-pod | busybox nc -l -p ${port}; done`;
+
+async function eventually(ask: () => Promise<string>, wanted: string | RegExp): Promise<void> {
+  const end = performance.now() + 20_000;
+  for (;;) {
+    const answer = await ask();
+    if (typeof wanted === "string" ? answer.includes(wanted) : wanted.test(answer)) return;
+    if (performance.now() > end) expect(answer).toMatch(wanted);
+    await Bun.sleep(50);
+  }
+}
+
+/** What a client gets from an address; "" when nobody answers. */
+async function get(prefix: readonly string[], address: string, port: number): Promise<string> {
+  const client = Bun.spawn([...prefix, "busybox", "nc", "-w", "3", address, `${port}`], {
+    stdin: "ignore",
+    stderr: "ignore",
+  });
+  return new Response(client.stdout).text();
+}
+
+const state = (): string =>
+  [
+    command("ip", "-o", "link").replace(/qlen \d+/g, ""),
+    command("ip", "-4", "-o", "addr"),
+    command("ip", "route"),
+    command("sh", "-c", "nft list ruleset 2>/dev/null || iptables-save | grep RKT || true"),
+    command(
+      "sh",
+      "-c",
+      `find ${LEASES} /run/rkt/ports -type f 2>/dev/null | grep -v last_reserved || true`,
+    ),
+    command("sh", "-c", "grep -v tmpfs /proc/self/mounts"),
+  ].join("\n");
+
+test("pods on the default network reach each other, the host and the outside, which sees the host", async () => {
+  await using rkt = newRkt();
+  await ready(rkt);
+  const before = state();
+  {
+    await using a = await pod(rkt, [], ECHO(8000));
+    await using b = await pod(rkt, ["--net=default"]);
+    expect(a.address).toMatch(/^172\.16\.28\.\d+$/);
+    expect(b.address).toMatch(/^172\.16\.28\.\d+$/);
+    expect(b.address).not.toBe(a.address);
+    await eventually(() => get([], a.address, 8000), "hello-from-pod");
+    const ask = async (script: string) => {
+      const result = await rkt.run(["run", IMAGE, "--", "-c", script]);
+      return result.stdout + result.stderr;
+    };
+    await eventually(() => ask(`busybox nc -w 3 ${a.address} 8000 </dev/null`), "hello-from-pod");
+    const seen = `Bun.listen({ hostname: "${OUTSIDE}", port: 7000, socket: { data() {}, open(s) { s.end("seen " + s.remoteAddress + "\\n"); } } }); console.log("up")`;
+    const server = Bun.spawn(inOutside(process.execPath, "-e", seen), { stdout: "pipe" });
+    await eventually(() => ask(`busybox nc -w 3 ${OUTSIDE} 7000 </dev/null`), `seen ${HOST}\n`);
+    server.kill();
+    expect(await ask("busybox ip route")).toMatch(
+      /default via 172\.16\.28\.1 dev eth0.*\n172\.16\.28\.0\/24 via 172\.16\.28\.1 dev eth0.*\n172\.16\.28\.1 dev eth0/,
+    );
+  }
+  await rkt.ok(["gc", "--grace-period=0s"]);
+  expect(state()).toBe(before);
+});
+
+test("list and status show addresses, and the pod has a file about them", async () => {
+  await using rkt = newRkt();
+  await ready(rkt);
+  await using a = await pod(rkt, ["--net=default-restricted,default"]);
+  const list = await rkt.ok(["list", "--full", "--no-legend"]);
+  expect(list).toMatch(/default-restricted:ip4=172\.31\.0\.\d+, default:ip4=172\.16\.28\.\d+/);
+  expect(await rkt.ok(["status", a.uuid])).toMatch(/^networks=default-restricted:ip4=172\.31/m);
+  const info = JSON.parse(readFileSync(`${rkt.data}/pods/run/${a.uuid}/net-info.json`, "utf8"));
+  expect(info[1]).toMatchObject({
+    netName: "default",
+    netConf: "net/99-default.conf",
+    ifName: "eth1",
+    mask: "255.255.255.0",
+    args: "",
+  });
+});
+
+test("an address can be asked for, is not given twice, and is free again after rm", async () => {
+  await using rkt = newRkt();
+  await ready(rkt);
+  const flag = "--net=default:IP=172.16.28.77";
+  {
+    await using a = await pod(rkt, [flag]);
+    expect(a.address).toBe("172.16.28.77");
+    await rkt.fails(["run", flag, IMAGE, "--", "-c", "true"], "the address 172.16.28.77 is taken");
+    await rkt.fails(["run", "--net=default:IP=10.0.0.1", IMAGE], "its addresses are 172.16.28.2");
+    a.kill();
+    await a.finished;
+    await rkt.ok(["rm", a.uuid]);
+  }
+  await using again = await pod(rkt, [flag]);
+  expect(again.address).toBe("172.16.28.77");
+});
+
+test("a port is reached from outside, from the host by 127.0.0.1, and by the pod itself", async () => {
+  await using rkt = newRkt();
+  await ready(rkt);
+  const before = state();
+  for (const net of ["default", "default-restricted"]) {
+    await using a = await pod(rkt, [`--net=${net}`, "--port=web:8080"], ECHO(8000));
+    await eventually(() => get([], "127.0.0.1", 8080), "hello-from-pod");
+    await eventually(() => get(inOutside(), HOST, 8080), "hello-from-pod");
+    await eventually(() => get([], HOST, 8080), "hello-from-pod");
+    const itself = ["nsenter", `--net=/proc/${a.pid}/ns/net`];
+    if (net === "default") await eventually(() => get(itself, HOST, 8080), "hello-from-pod");
+    a.kill();
+    await a.finished;
+    await rkt.ok(["gc", "--grace-period=0s"]);
+  }
+  expect(state()).toBe(before);
+});
+
+test("a port that a pod or a program has is refused before anything starts, and leaves nothing", async () => {
+  await using rkt = newRkt();
+  await ready(rkt);
+  await using a = await pod(rkt, ["--port=web:8080"]);
+  const before = state();
+  const run = (flag: string) => ["run", flag, IMAGE, "--", "-c", "echo started"];
+  for (const flag of ["--port=web:8080", `--port=web:${HOST}:8080`]) {
+    const { stdout } = await rkt.fails(run(flag), "already mapped to pod port 8000");
+    expect(stdout).toBe("");
+  }
+  using listener = Bun.listen({ hostname: "0.0.0.0", port: 8090, socket: { data() {} } });
+  expect(listener.port).toBe(8090);
+  await rkt.fails(run("--port=web:8090"), "a program on this machine listens on it");
+  await rkt.fails(run("--port=web:192.0.2.1:8091"), "192.0.2.1 is not an address of this machine");
+  await rkt.fails(run("--port=late:8092"), "it is socket-activated");
+  await rkt.ok(["run", "--port=dns:8080", IMAGE, "--", "-c", "true"]);
+  expect(readdirSync("/run/rkt/ports")).toContain("tcp-0.0.0.0:8080");
+  await rkt.ok(["gc", "--grace-period=0s"]);
+  expect(state()).toBe(before);
+  expect(a.uuid).not.toBe("");
+});
+
+test("a port whose pod has been killed is free for the next one", async () => {
+  await using rkt = newRkt();
+  await ready(rkt);
+  {
+    await using a = await pod(rkt, ["--port=web:8080"]);
+    a.kill("SIGKILL");
+    await a.finished;
+  }
+  await eventually(async () => command("ip", "-o", "link"), /^(?!.*rkt-)/s);
+  await using b = await pod(rkt, ["--port=web:8080"], ECHO(8000));
+  await eventually(() => get([], "127.0.0.1", 8080), "hello-from-pod");
+  expect(b.address).not.toBe("");
+});
+
+test("hosts names the pod's address, and a network that is not there is refused", async () => {
+  await using rkt = newRkt();
+  await ready(rkt);
+  const show = ["run", "--hostname=me", IMAGE, "--", "-c", "cat /etc/hosts"];
+  expect(await rkt.ok(show)).toMatch(/^172\.16\.28\.\d+ me$/m);
+  await rkt.fails(["run", "--net=nowhere", IMAGE], 'network "nowhere" is not available');
+});
+
+test("a pod cannot reach the host's loopback by the routing that a forwarded port needs", async () => {
+  await using rkt = newRkt();
+  await ready(rkt);
+  await using a = await pod(rkt, ["--port=web:8080"]);
+  using listener = Bun.listen({
+    hostname: "127.0.0.1",
+    port: 0,
+    socket: { data() {}, open: (socket) => void socket.end("secret") },
+  });
+  const inPod = (script: string) =>
+    Bun.spawn(["nsenter", `--net=/proc/${a.pid}/ns/net`, "sh", "-c", script], { stderr: "ignore" });
+  const attack = inPod(`
+    ip addr flush dev lo
+    echo 1 > /proc/sys/net/ipv4/conf/eth0/route_localnet
+    ip route add 127.0.0.1 via 172.16.28.1 dev eth0 src ${a.address}
+    busybox nc -w 2 127.0.0.1 ${listener.port}`);
+  expect(await new Response(attack.stdout).text()).toBe("");
+  const own = inPod("ip route get 127.0.0.1");
+  expect(await new Response(own.stdout).text()).toContain("via 172.16.28.1 dev eth0");
+});
+
+test("fifty rounds, four at a time, leave the machine as it was", async () => {
+  await using rkt = newRkt();
+  await ready(rkt);
+  const before = state();
+  const round = async (worker: number) => {
+    for (let i = worker; i < 50; i += 4) {
+      const port = `--port=web:${9000 + i}`;
+      await rkt.ok(["run", ...(i % 2 === 0 ? [] : [port]), IMAGE, "--", "-c", "true"]);
+    }
+  };
+  await Promise.all([0, 1, 2, 3].map(round));
+  await rkt.ok(["gc", "--grace-period=0s"]);
+  expect(state()).toBe(before);
+}, 120_000);
