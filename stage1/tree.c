@@ -460,6 +460,9 @@ static int make_terminal(struct tree *t, int *master, struct report *r) {
     close_fd(fd);
     return -1;
   }
+  /* Here and not only when the supervisor has the other end: the app must never see a terminal without size. */
+  struct winsize size;
+  if (ioctl(STDIN_FILENO, TIOCGWINSZ, &size) == 0) ioctl(fd, TIOCSWINSZ, &size);
   *master = fd;
   return 0;
 }

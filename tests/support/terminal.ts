@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Commands on a terminal of their own.
 
+/** The runtime gives a terminal its size only after the child runs, which would see 0 by 0 and then a change. */
+const AROUND = `until [ "$(stty size)" = "$1" ]; do sleep 0.01; done; shift
+"$@"; status=$?; read -r _; exit "$status"`;
+
 /**
  * A terminal whose last words are not lost: the runtime stops reading when its child ends, so the shell around the
  * command stays until it is told to go.
@@ -13,20 +17,19 @@ export function onTerminal(
     readonly env?: Record<string, string>;
   } = {},
 ) {
-  const { env, ...size } = options;
+  const { env, cols = 80, rows = 24 } = options;
   let seen = "";
-  const child = Bun.spawn(
-    ["sh", "-c", '"$@"; status=$?; read -r _; exit "$status"', "sh", ...words],
-    {
-      ...(env === undefined ? {} : { env }),
-      terminal: {
-        ...size,
-        data: (_, data) => {
-          seen += Buffer.from(data).toString();
-        },
+  const size = `${rows} ${cols}`;
+  const child = Bun.spawn(["sh", "-c", AROUND, "sh", size, ...words], {
+    ...(env === undefined ? {} : { env }),
+    terminal: {
+      cols,
+      rows,
+      data: (_, data) => {
+        seen += Buffer.from(data).toString();
       },
     },
-  );
+  });
   return {
     child,
     seen: () => seen,
