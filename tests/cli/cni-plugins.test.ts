@@ -181,15 +181,13 @@ describe("the plugins of distributions", () => {
     expect(listAttachments(host.dataDirectory)).toEqual([]);
   });
 
-  real("a pod whose namespace is gone gives its addresses and ports back", async () => {
+  real("a pod whose namespace is gone gives addresses, ports and rules back", async () => {
     using dir = tempDir();
     const before = hostState();
-    const { driver, host } = setUp(
-      dir,
-      "1.0.0",
-      { ...bridge(dir), ipMasq: false },
-      { type: "portmap", capabilities: { portMappings: true } },
-    );
+    const { driver, host } = setUp(dir, "1.0.0", bridge(dir), {
+      type: "portmap",
+      capabilities: { portMappings: true },
+    });
     let uuid: string;
     {
       using pod = new Pod();

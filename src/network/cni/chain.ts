@@ -14,6 +14,7 @@ import {
   namingPlugin,
 } from "./plugin.ts";
 import { asPrevResult, type CniResult, parseResult } from "./result.ts";
+import type { StandIn } from "./stand-in.ts";
 import { type CniVersion, isAtLeast, isCniVersion, selectVersion } from "./versions.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -83,7 +84,21 @@ async function undone(
 /** Undoes ADD: also when it was undone before, when it never ended, and when the namespace is gone. */
 export async function deleteChain(chain: Chain, result: Fields | undefined): Promise<void> {
   const version = await versionOf(chain, result);
-  await deletePlugins(chain, chain.network.plugins, { version, prevResult: result });
+  using standIn = await standInFor(chain, result);
+  await deletePlugins(chain, chain.network.plugins, { version, prevResult: result, standIn });
+}
+
+/** Only where a plugin masquerades: others do better without a namespace than with one that is not the pod's. */
+async function standInFor({ network, target }: Chain, result: Fields | undefined) {
+  if (target.netnsPath !== "" || result === undefined || !network.plugins.some(masquerades)) {
+    return undefined;
+  }
+  const { makeStandIn } = await import("./stand-in.ts");
+  return makeStandIn(target.ifName, parseResult(JSON.stringify(result)).addresses);
+}
+
+function masquerades(plugin: PluginConfig): boolean {
+  return plugin.fields["ipMasq"] === true;
 }
 
 /** From the last to the first. One that fails does not keep those before it; its error comes at the end. */
@@ -95,7 +110,9 @@ async function deletePlugins(
   const errors: unknown[] = [];
   for (const plugin of plugins.toReversed()) {
     try {
-      await callPlugin(callOf(chain, "DEL", plugin, state), chain.host);
+      const place = masquerades(plugin) ? state.standIn : undefined;
+      const target = { ...chain.target, ...place };
+      await callPlugin(callOf({ ...chain, target }, "DEL", plugin, state), chain.host);
     } catch (error) {
       errors.push(error);
     }
@@ -139,6 +156,7 @@ export async function collectChain(
 interface CallState {
   readonly version: CniVersion;
   readonly prevResult: Fields | undefined;
+  readonly standIn?: StandIn | undefined;
 }
 
 function callOf(
