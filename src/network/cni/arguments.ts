@@ -15,7 +15,10 @@ export interface CniArguments {
 
 const BANDWIDTH_KEYS = ["ingressRate", "ingressBurst", "egressRate", "egressBurst"];
 
-/** Throws NETWORK_LIST when the arguments are not `K=V;K=V`, or a value is not what its key wants. */
+/**
+ * Throws NETWORK_LIST when the arguments are not `K=V;K=V` or a value is not what its key wants, and
+ * NETWORK_UNSUPPORTED when there are ports and no plugin maps ports.
+ */
 export function cniArguments(network: NetworkConfig, asked: NetworkArguments): CniArguments {
   const declared = new Set(network.plugins.flatMap((plugin) => plugin.capabilities));
   const pairs = parsePairs(network.name, asked.args);
@@ -27,7 +30,8 @@ export function cniArguments(network: NetworkConfig, asked: NetworkArguments): C
     for (const key of keys) taken.add(key);
     return found;
   };
-  if (declared.has("portMappings") && asked.ports.length > 0) {
+  if (asked.ports.length > 0) {
+    if (!declared.has("portMappings")) throw unmappable(network);
     capabilities["portMappings"] = asked.ports.map(portMapping);
   }
   const ips = take("ips", ["IP"]).map(([, value]) => value);
@@ -51,6 +55,16 @@ export function cniArguments(network: NetworkConfig, asked: NetworkArguments): C
     );
   }
   return { capabilities, cniArgs: pairs.filter(([key]) => !taken.has(key)) };
+}
+
+function unmappable(network: NetworkConfig): NetworkError {
+  return new NetworkError(
+    "NETWORK_UNSUPPORTED",
+    `cannot map ports into network ${quote(network.name)}: none of its plugins does that`,
+    {
+      remedy: `add {"type": "portmap", "capabilities": {"portMappings": true}} to the plugins in ${network.file}`,
+    },
+  );
 }
 
 function portMapping(port: PortMapping): Readonly<Record<string, unknown>> {

@@ -332,6 +332,16 @@ describe("what a pod asks for", () => {
     });
   });
 
+  test("ports that no plugin maps are refused before any plugin runs", async () => {
+    using dir = tempDir();
+    const b = bench(dir, { one: good() });
+    const ports = [{ hostIP: undefined, hostPort: 80, podPort: 80, protocol: "tcp" }] as const;
+    await expect(
+      cniDriver(chain("one"), b.host).attach(TARGET, { args: "", ports }),
+    ).rejects.toThrow('cannot map ports into network "lan": none of its plugins does that');
+    expect(b.calls()).toEqual([]);
+  });
+
   test.each(["x", "=1", "a=1;", "a b=1", "a=\u0007", "IP=nonsense", "MAC=02", "egressRate=-1"])(
     "%p is refused",
     (args) => {

@@ -25,7 +25,7 @@ export interface CniDriver extends NetworkDriver {
  */
 export function cniDriver(network: NetworkConfig, host: CniHost): CniDriver {
   return {
-    attach: (target, asked) =>
+    attach: async (target, asked) =>
       attach({ network, args: cniArguments(network, asked), target, host }, asked),
     detach: (target, asked) => detach(network, target, asked, host),
     check: async (target) => {
