@@ -25,8 +25,9 @@ function hostState(): string {
   const links = run("ip", "-br", "link").replace(/@\S+/g, "").split("\n");
   // The bridge itself stays by design, with its address; so do tables and chains that plugins made.
   const kept = links.filter((line) => !/^(lo|cnitest|ifb)/.test(line));
-  const rules = run("iptables-save").split("\n");
-  return [...kept, ...rules.filter((line) => /-d 10\.99|-s 10\.99|--dport/.test(line))].join("\n");
+  const rules = `${run("iptables-save")}${run("ip6tables-save")}`.split("\n");
+  const ours = rules.filter((line) => /-[ds] (10\.99|fd99)|--dport/.test(line));
+  return [...kept, ...ours].join("\n");
 }
 
 let pods = 0;
@@ -184,10 +185,15 @@ describe("the plugins of distributions", () => {
   real("a pod whose namespace is gone gives addresses, ports and rules back", async () => {
     using dir = tempDir();
     const before = hostState();
-    const { driver, host } = setUp(dir, "1.0.0", bridge(dir), {
-      type: "portmap",
-      capabilities: { portMappings: true },
-    });
+    const { driver, host } = setUp(
+      dir,
+      "1.0.0",
+      {
+        ...bridge(dir),
+        ipam: { ...ipam(dir), ranges: [[{ subnet: "10.99.0.0/24" }], [{ subnet: "fd99::/64" }]] },
+      },
+      { type: "portmap", capabilities: { portMappings: true } },
+    );
     let uuid: string;
     {
       using pod = new Pod();
@@ -197,6 +203,7 @@ describe("the plugins of distributions", () => {
         ports: [{ hostIP: "127.0.0.1", hostPort: 18081, podPort: 80, protocol: "udp" }],
       });
       expect(reserved(dir)).toEqual(["10.99.0.2"]);
+      expect(hostState()).toContain("fd99::2");
     }
     await detachPod({ uuid, netnsFd: -1, netnsPath: "" }, host);
     await detachPod({ uuid, netnsFd: -1, netnsPath: "" }, host);

@@ -7,6 +7,7 @@ import fc from "fast-check";
 import { type TempDir, tempDir } from "../../../tests/support/temp.ts";
 import type { NetworkArguments } from "../driver.ts";
 import { parseNetworkConfig } from "../net-config.ts";
+import { addressBytes } from "./address-bytes.ts";
 import { cniArguments } from "./arguments.ts";
 import { cniDriver, collectNetwork, detachPod } from "./driver.ts";
 import type { CniHost } from "./plugin.ts";
@@ -402,6 +403,17 @@ describe("cleaning up", () => {
       "is damaged",
     );
   });
+});
+
+test.each([
+  ["10.1.0.255", "0a0100ff"],
+  ["::", "00000000000000000000000000000000"],
+  ["::1", "00000000000000000000000000000001"],
+  ["fd00:1::2:3", "fd000001000000000000000000020003"],
+  ["1:2:3:4:5:6:7:8", "00010002000300040005000600070008"],
+  ["::ffff:10.1.2.3", "00000000000000000000ffff0a010203"],
+])("the address %s has its bytes in the kernel's order", (address, hex) => {
+  expect(addressBytes(address).toHex()).toBe(hex);
 });
 
 describe("what plugins print", () => {

@@ -6,7 +6,8 @@ import { closeSync } from "node:fs";
 import { NETLINK_ROUTE, type NetlinkRequest, NetlinkSocket } from "../../sys/netlink.ts";
 import { inNetworkNamespace, makeNetworkNamespace } from "../../sys/network-namespace.ts";
 import type { Attachment } from "../driver.ts";
-import { addAddress, attribute, getLink, linkIndex, RTM_NEWLINK } from "../netlink-messages.ts";
+import { attribute, getLink, linkIndex, RTM_NEWLINK } from "../netlink-messages.ts";
+import { addressBytes } from "./address-bytes.ts";
 
 export interface StandIn extends Disposable {
   readonly netnsFd: number;
@@ -28,9 +29,7 @@ export function makeStandIn(ifName: string, addresses: Attachment["addresses"]):
       const reply = socket.request([getLink(ifName)]).find(({ type }) => type === RTM_NEWLINK);
       if (reply === undefined) throw new Error("the kernel did not answer for a link it made");
       const index = linkIndex(reply.body);
-      const ofIPv4 = addresses.filter(({ address }) => !address.includes(":"));
-      for (const { address, prefix } of ofIPv4)
-        socket.request([addAddress(index, address, prefix)]);
+      for (const each of addresses) socket.request([giveAddress(index, each)]);
     });
     return standIn;
   } catch (error) {
@@ -43,6 +42,26 @@ const NLM_F_CREATE_EXCL = 0x600;
 const IFLA_IFNAME = 3;
 const IFLA_LINKINFO = 18;
 const IFLA_INFO_KIND = 1;
+const RTM_NEWADDR = 20;
+const IFA_ADDRESS = 1;
+const IFA_LOCAL = 2;
+const AF_INET = 2;
+const AF_INET6 = 10;
+
+type Address = Attachment["addresses"][number];
+
+function giveAddress(index: number, { address, prefix }: Address): NetlinkRequest {
+  const bytes = addressBytes(address);
+  // struct ifaddrmsg: family, prefix length, flags, scope, index
+  const head = Uint8Array.of(bytes.length === 4 ? AF_INET : AF_INET6, prefix, 0, 0, 0, 0, 0, 0);
+  new DataView(head.buffer).setUint32(4, index, true);
+  return {
+    name: `add the address ${address}`,
+    type: RTM_NEWADDR,
+    flags: NLM_F_CREATE_EXCL,
+    body: Buffer.concat([head, attribute(IFA_LOCAL, bytes), attribute(IFA_ADDRESS, bytes)]),
+  };
+}
 
 /** A veth(4) pair, down; the kernel names the other end. */
 function makePair(ifName: string): NetlinkRequest {
