@@ -136,6 +136,7 @@ export function startOptions(
     commandName: context.commandName,
     network: networkMode(networks),
     networks,
+    networkConfig: context.globals,
     hostname: flags.hostname,
     interactive: flags.interactive && { terminal: context.isTTY(0) },
     insecure: context.globals.insecure,

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // A pod's networks, one interface for each: what was asked for is noted before anything is done, so that gc can undo
 // it whatever happened in between.
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { isErrno } from "../lib/errors.ts";
-import { quote } from "../lib/text.ts";
 import { inNetworkNamespace, makeNetworkNamespace } from "../sys/network-namespace.ts";
+import type { CniHost } from "./cni/plugin.ts";
+import type { NetworkPlaces } from "./configured.ts";
 import { BUILT_IN, builtInConfiguration, builtInDriver } from "./default.ts";
 import type { NetworkDns } from "./dns.ts";
 import type { Attachment, NetworkDriver, PortMapping } from "./driver.ts";
-import { NetworkError } from "./errors.ts";
 import { netmask } from "./ipv4.ts";
 import type { NetworkRequest } from "./net-list.ts";
 
@@ -27,6 +27,14 @@ interface Noted {
   readonly name: string;
   readonly ifName: string;
   readonly args: string;
+  /** Of a network by CNI plugins: where they are, and what is stored of them. */
+  readonly host?: CniHost | undefined;
+}
+
+/** A network to join. */
+interface Joining extends Noted {
+  readonly driver: NetworkDriver;
+  readonly masquerade: boolean;
 }
 
 export interface PodNetworks {
@@ -42,11 +50,9 @@ export async function setUpNetworks(
   pod: Pod,
   requests: readonly NetworkRequest[],
   ports: readonly PortMapping[],
+  places: NetworkPlaces,
 ): Promise<PodNetworks> {
-  const networks = choose(requests).map((request, i) => ({
-    ...request,
-    ifName: `eth${i}`,
-  }));
+  const networks = await choose(requests, places);
   note(pod, networks);
   const netnsFd = makeNetworkNamespace();
   const outward = portNetwork(networks);
@@ -71,57 +77,73 @@ export async function setUpNetworks(
 
 /** Idempotent. The links of a pod that has ended are gone already; its addresses and rules are not. */
 export async function tearDownNetworks(pod: Pod): Promise<void> {
-  for (const { name, ifName, args } of readNote(pod).reverse()) {
-    const target = { uuid: pod.uuid, netnsFd: -1, netnsPath: "", ifName };
-    await driverOf(name).detach(target, { args, ports: [] });
+  const gone = { uuid: pod.uuid, netnsFd: -1, netnsPath: "" };
+  const noted = readNote(pod);
+  for (const { name, ifName, args } of noted.filter((network) => network.host === undefined)) {
+    await builtInDriver(builtIn(name)).detach({ ...gone, ifName }, { args, ports: [] });
+  }
+  const host = noted.find((network) => network.host !== undefined)?.host;
+  if (host !== undefined) {
+    const { detachPod } = await import("./cni/driver.ts");
+    await detachPod(gone, host);
   }
   rmSync(join(pod.path, NET_INFO), { force: true });
   rmSync(join(pod.path, FOLDER), { recursive: true, force: true });
 }
 
 /** In the order of their configuration files, which is that of the interfaces. */
-function choose(
+async function choose(
   requests: readonly NetworkRequest[],
-): (NetworkRequest & { readonly driver: NetworkDriver })[] {
-  const all = requests.some(({ name }) => name === "all");
-  const wanted = new Map(requests.map(({ name, args }) => [name, args]));
-  wanted.delete("all");
-  if (all) for (const { name } of BUILT_IN) wanted.set(name, wanted.get(name) ?? "");
-  return [...wanted]
-    .map(([name, args]) => ({ name, args, driver: driverOf(name) }))
-    .sort((a, b) => (fileOf(a.name) < fileOf(b.name) ? -1 : 1));
+  places: NetworkPlaces,
+): Promise<Joining[]> {
+  const networks = needsConfiguration(requests, places)
+    ? (await import("./configured.ts")).joinableNetworks(requests, places)
+    : requests.map(({ name, args }) => ({ kind: "built-in" as const, name, args }));
+  return networks.map((network, i): Joining => {
+    const { name, args } = network;
+    const base = { name, args, ifName: `eth${i}` };
+    if (network.kind === "cni") {
+      return {
+        ...base,
+        driver: network.driver,
+        masquerade: network.masquerade,
+        host: network.host,
+      };
+    }
+    const known = builtIn(name);
+    return { ...base, driver: builtInDriver(known), masquerade: known.masquerade };
+  });
 }
 
-const fileOf = (name: string): string =>
-  BUILT_IN.find((network) => network.name === name)?.file ?? name;
-
-function driverOf(name: string): NetworkDriver {
-  const network = BUILT_IN.find((known) => known.name === name);
-  if (network !== undefined) return builtInDriver(network);
-  throw new NetworkError(
-    "NETWORK_UNSUPPORTED",
-    `network ${quote(name)} is not available in this version`,
-    { remedy: "--net=default, default-restricted, none or host" },
+/** The usual pod asks for one built-in network on a machine that configures none. */
+function needsConfiguration(requests: readonly NetworkRequest[], places: NetworkPlaces): boolean {
+  const [first, ...others] = requests;
+  if (others.length > 0 || !BUILT_IN.some(({ name }) => name === first?.name)) return true;
+  return [places.localConfig, places.userConfig].some(
+    (directory) => directory !== "" && existsSync(join(directory, "net.d")),
   );
+}
+
+function builtIn(name: string): (typeof BUILT_IN)[number] {
+  const network = BUILT_IN.find((known) => known.name === name);
+  if (network === undefined) throw new Error(`no built-in network ${name}`);
+  return network;
 }
 
 /** The first that masquerades, else the last: as the reference. */
-function portNetwork(networks: readonly { readonly name: string }[]): string | undefined {
-  const masquerading = networks.find(
-    ({ name }) => BUILT_IN.find((network) => network.name === name)?.masquerade,
-  );
-  return (masquerading ?? networks.at(-1))?.name;
+function portNetwork(networks: readonly Joining[]): string | undefined {
+  return (networks.find(({ masquerade }) => masquerade) ?? networks.at(-1))?.name;
 }
 
 function note(pod: Pod, networks: readonly Noted[]): void {
   mkdirSync(join(pod.path, FOLDER), { recursive: true, mode: 0o750 });
   for (const network of BUILT_IN) {
-    if (!networks.some(({ name }) => name === network.name)) continue;
+    if (!networks.some(({ name, host }) => name === network.name && host === undefined)) continue;
     writeFileSync(join(pod.path, FOLDER, network.file), builtInConfiguration(network), {
       mode: 0o640,
     });
   }
-  const list = networks.map(({ name, ifName, args }) => ({ name, ifName, args }));
+  const list = networks.map(({ name, ifName, args, host }) => ({ name, ifName, args, host }));
   writeWhole(join(pod.path, NOTE), list);
 }
 

@@ -3,7 +3,9 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { App, ExposedPort, PodManifest } from "../appc/index.ts";
+import type { Reporter } from "../lib/reporter.ts";
 import { quote } from "../lib/text.ts";
+import type { NetworkPlaces } from "../network/configured.ts";
 import type { PortMapping } from "../network/driver.ts";
 import type { NetworkMode, NetworkRequest } from "../network/net-list.ts";
 import type { PodNetworks } from "../network/setup.ts";
@@ -21,7 +23,12 @@ interface PodToJoin {
 /** Undefined for `none` and `host`. When it throws, `leaveNetworks` undoes what was done. */
 export async function joinNetworks(
   pod: PodToJoin,
-  wanted: { readonly network: NetworkMode; readonly networks: readonly NetworkRequest[] },
+  wanted: {
+    readonly network: NetworkMode;
+    readonly networks: readonly NetworkRequest[];
+    readonly networkConfig: Pick<NetworkPlaces, "localConfig" | "userConfig">;
+  },
+  context: { readonly dataDir: string; readonly report: Reporter },
 ): Promise<PodNetworks | undefined> {
   if (wanted.network !== "own") return undefined;
   if (pod.userNamespace !== undefined) {
@@ -34,7 +41,9 @@ export async function joinNetworks(
   }
   const ports = pod.manifest.ports.map((port) => portMapping(port, pod.apps));
   const { setUpNetworks } = await import("../network/setup.ts");
-  return setUpNetworks(pod, wanted.networks, ports);
+  const warn = (text: string) => context.report.line("", text);
+  const places = { ...wanted.networkConfig, dataDir: context.dataDir, warn };
+  return setUpNetworks(pod, wanted.networks, ports, places);
 }
 
 /** Takes a pod that is not running out of its networks; nothing for one without. */

@@ -24,7 +24,7 @@ import {
   serializePodManifest,
 } from "../appc/index.ts";
 import { type FetchContext, findImage, type LocalContext } from "../fetch/index.ts";
-import { isErrno } from "../lib/errors.ts";
+import { isErrno, RktError } from "../lib/errors.ts";
 import type { IdRange } from "../lib/id-range.ts";
 import { quote } from "../lib/text.ts";
 import {
@@ -143,7 +143,13 @@ export async function discard(dataDir: string, pod: LockedPod): Promise<void> {
   const found = findPod(dataDir, pod.uuid);
   const marked = found === undefined ? undefined : markGarbage(dataDir, found);
   if (marked === undefined) return;
-  await leaveNetworks(marked);
+  try {
+    await leaveNetworks(marked);
+  } catch (error) {
+    // Why it could not be started is what matters now. It stays garbage: gc tries again, and says what is wrong.
+    if (error instanceof RktError) return;
+    throw error;
+  }
   deletePod(marked);
 }
 

@@ -39,6 +39,8 @@ export interface StartOptions {
   readonly network: NetworkMode;
   /** What --net says; counts with `own`. */
   readonly networks: readonly NetworkRequest[];
+  /** Whose net.d defines networks; userConfig "" when there is none. */
+  readonly networkConfig: { readonly localConfig: string; readonly userConfig: string };
   /** "" means `rkt-UUID`. */
   readonly hostname: string;
   /** False, or whether the caller's stdin is a terminal. */

@@ -256,7 +256,7 @@ test("hosts names the pod's address, and a network that is not there is refused"
   await ready(rkt);
   const show = ["run", "--hostname=me", IMAGE, "--", "-c", "cat /etc/hosts"];
   expect(await rkt.ok(show)).toMatch(/^172\.16\.28\.\d+ me$/m);
-  await rkt.fails(["run", "--net=nowhere", IMAGE], 'network "nowhere" is not available');
+  await rkt.fails(["run", "--net=nowhere", IMAGE], "networks not found: nowhere");
 });
 
 test("a pod cannot reach the host's loopback by the routing that a forwarded port needs", async () => {

@@ -29,7 +29,7 @@ export const run: Run<typeof runPreparedFlags> = async ({ context, flags, args, 
   const userNamespace = readPrivateUsers(pod.path);
   const start = { uuid: pod.uuid, path: pod.path, manifest, apps, userNamespace };
   try {
-    const joined = await joinNetworks(start, options);
+    const joined = await joinNetworks(start, options, { dataDir, report: context.reporter });
     const plan = await planPod(start, options, {
       dataDir,
       report: context.reporter,

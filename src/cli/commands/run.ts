@@ -62,7 +62,9 @@ export async function runPod(
   );
   const start = { uuid: pod.uuid, path: pod.path, manifest, apps, userNamespace };
   try {
-    const joined = flags["dry-run"] ? undefined : await joinNetworks(start, options);
+    const joined = flags["dry-run"]
+      ? undefined
+      : await joinNetworks(start, options, { dataDir, report: context.reporter });
     const plan = await planPod(start, options, {
       dataDir,
       report: context.reporter,

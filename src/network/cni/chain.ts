@@ -26,14 +26,11 @@ export interface Chain {
   readonly host: CniHost;
 }
 
-export interface Added {
-  readonly result: CniResult;
-  /** What to keep for CHECK and DEL: it names the version that was chosen. */
-  readonly kept: Fields;
-}
-
-/** Adds the pod to the network. When a plugin fails, those that ran are undone, it among them. */
-export async function addChain(chain: Chain): Promise<Added> {
+/**
+ * Adds the pod to the network. `keep` is given what CHECK and DEL need, after each plugin: it names the version
+ * that was chosen. When a plugin or `keep` fails, those that ran are undone, it among them.
+ */
+export async function addChain(chain: Chain, keep: (result: Fields) => void): Promise<CniResult> {
   const { network } = chain;
   const version = await versionOf(chain, undefined);
   let last: CniResult | undefined;
@@ -41,13 +38,14 @@ export async function addChain(chain: Chain): Promise<Added> {
     const call = callOf(chain, "ADD", plugin, { version, prevResult: last?.raw });
     try {
       last = await added(call, chain.host);
+      keep(asPrevResult(last.raw, version));
     } catch (error) {
       const ran = network.plugins.slice(0, index + 1);
       throw await undone(chain, ran, { version, prevResult: last?.raw }, error);
     }
   }
   if (last === undefined) throw new Error("a network without plugins");
-  return { result: last, kept: asPrevResult(last.raw, version) };
+  return last;
 }
 
 async function added(call: CniCall, host: CniHost): Promise<CniResult> {
@@ -110,14 +108,26 @@ async function deletePlugins(
   const errors: unknown[] = [];
   for (const plugin of plugins.toReversed()) {
     try {
-      const place = masquerades(plugin) ? state.standIn : undefined;
-      const target = { ...chain.target, ...place };
-      await callPlugin(callOf({ ...chain, target }, "DEL", plugin, state), chain.host);
+      await deletePlugin(chain, plugin, state);
     } catch (error) {
       errors.push(error);
     }
   }
   if (errors.length > 0) throw errors[0];
+}
+
+async function deletePlugin(chain: Chain, plugin: PluginConfig, state: CallState): Promise<void> {
+  if (state.standIn !== undefined && masquerades(plugin)) {
+    const target = { ...chain.target, ...state.standIn };
+    try {
+      await callPlugin(callOf({ ...chain, target }, "DEL", plugin, state), chain.host);
+      return;
+    } catch (error) {
+      // The rules are gone when an earlier try got this far; to release the rest takes no namespace.
+      if (!(error instanceof NetworkError)) throw error;
+    }
+  }
+  await callPlugin(callOf(chain, "DEL", plugin, state), chain.host);
 }
 
 /** Asks the plugins whether the network still is as ADD left it. Nothing is asked before 0.4.0. */

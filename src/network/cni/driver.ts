@@ -44,26 +44,27 @@ async function attach(chain: Chain, asked: NetworkArguments): Promise<Attachment
   const [pluginPath = ""] = network.plugins.map(({ type }) =>
     findPlugin(type, host.pluginDirectories),
   );
-  const stored = { uuid: target.uuid, ifName: target.ifName, network, args };
-  storeAttachment(dataDirectory, { ...stored, result: undefined }, target.netnsPath);
-  let kept: StoredAttachment["result"];
+  const store = (result: StoredAttachment["result"]) =>
+    storeAttachment(
+      dataDirectory,
+      { uuid: target.uuid, ifName: target.ifName, network, args, result },
+      target.netnsPath,
+    );
+  store(undefined);
   try {
-    const added = await addChain(chain);
-    kept = added.kept;
-    storeAttachment(dataDirectory, { ...stored, result: kept }, target.netnsPath);
+    const { addresses, dns } = await addChain(chain, store);
     return {
       netName: network.name,
       ifName: target.ifName,
-      addresses: added.result.addresses,
-      dns: added.result.dns,
+      addresses,
+      dns,
       netConf: network.file,
       pluginPath,
       args: asked.args,
     };
   } catch (error) {
-    // addChain has undone its work, unless it says otherwise: then the stored file is what gc goes by.
+    // What addChain could not undo is left to gc, which goes by the stored file.
     const left = (error as { details?: { left?: unknown } }).details?.left === true;
-    if (kept !== undefined) await deleteChain(chain, kept);
     if (!left) forgetAttachment(dataDirectory, keyOf(network, target));
     throw error;
   }

@@ -19,7 +19,7 @@ export interface StoredAttachment {
   readonly ifName: string;
   readonly network: NetworkConfig;
   readonly args: CniArguments;
-  /** As the last plugin printed it; undefined when ADD did not come to its end. */
+  /** As the last plugin that ran printed it; undefined when none has come to its end. */
   readonly result: Fields | undefined;
 }
 
