@@ -294,3 +294,88 @@ test("fifty rounds, four at a time, leave the machine as it was", async () => {
   await rkt.ok(["gc", "--grace-period=0s"]);
   expect(state()).toBe(before);
 }, 120_000);
+
+needs(
+  "root",
+  "sandbox",
+  "busybox",
+  "overlay",
+  "iptables",
+)("where nft is missing, iptables does the same", async () => {
+  await using rkt = newRkt();
+  await ready(rkt);
+  const nft = Bun.which("nft");
+  if (nft !== null) command("mount", "--bind", "/dev/null", nft);
+  try {
+    const before = state();
+    {
+      await using a = await pod(rkt, ["--port=web:8080"], ECHO(8000));
+      expect(command("iptables-save")).toContain(`--to-destination ${a.address}:8000`);
+      for (const [prefix, address] of [
+        [[], "127.0.0.1"],
+        [[], HOST],
+        [inOutside(), HOST],
+        [["nsenter", `--net=/proc/${a.pid}/ns/net`], HOST],
+      ] as const) {
+        await eventually(() => get(prefix, address, 8080), "hello-from-pod");
+      }
+    }
+    await rkt.ok(["gc", "--grace-period=0s"]);
+    expect(state()).toBe(before);
+  } finally {
+    if (nft !== null) command("umount", nft);
+  }
+});
+
+test("after a reboot, when links, rules and /run are gone, gc frees the addresses", async () => {
+  await using rkt = newRkt();
+  await ready(rkt);
+  const before = state();
+  {
+    await using a = await pod(rkt, ["--net=default,default-restricted", "--port=web:8080"]);
+    a.kill("SIGKILL");
+    await a.finished;
+  }
+  await eventually(async () => command("ip", "-o", "link"), /^(?!.*rkt-)/s);
+  command("sh", "-c", "rm -rf /run/rkt/*; nft delete table ip rkt 2>/dev/null || true");
+  await rkt.ok(["gc", "--grace-period=0s"]);
+  expect(state()).toBe(before);
+});
+
+needs(
+  "root",
+  "sandbox",
+  "busybox",
+  "overlay",
+  "firewall",
+  "strace",
+)(
+  "a start that is killed anywhere between its first message to the kernel and stage1 leaves nothing after gc",
+  async () => {
+    await using rkt = newRkt();
+    await ready(rkt);
+    const before = state();
+    const run = ["run", "--port=web:8080", IMAGE, "--", "-c", "echo started"];
+    let killed = 0;
+    for (const call of ["setns", "sendto"]) {
+      for (let n = 1; ; n++) {
+        const inject = [
+          "-f",
+          "-qq",
+          "-o",
+          "/dev/null",
+          "-e",
+          `inject=${call}:signal=KILL:when=${n}`,
+        ];
+        const { stdout } = await rkt.run(run, { under: ["strace", ...inject] });
+        await eventually(async () => command("ip", "-o", "link"), /^(?!.*rkt-)/s);
+        await rkt.ok(["gc", "--grace-period=0s"]);
+        expect(state()).toBe(before);
+        if (stdout.includes("started")) break;
+        killed++;
+      }
+    }
+    expect(killed).toBeGreaterThan(8);
+  },
+  120_000,
+);

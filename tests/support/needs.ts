@@ -23,6 +23,7 @@ const WAYS = {
     Bun.which("nft") !== null ||
     Bun.which("iptables") !== null ||
     "neither nft nor iptables is there",
+  iptables: () => Bun.which("iptables") !== null || "iptables is missing",
   strace: () => Bun.which("strace") !== null || "strace is missing",
   cgroup2: () =>
     /- cgroup2 /.test(readFileSync("/proc/self/mountinfo", "utf8")) || "cgroup2 is not mounted",
