@@ -178,6 +178,9 @@ test("list and status show addresses, and the pod has a file about them", async 
     mask: "255.255.255.0",
     args: "",
   });
+  const entered = await rkt.ok(["enter", a.uuid, "/bin/busybox", "ip", "-4", "-o", "addr"]);
+  expect(entered).toContain(info[0].ip);
+  expect(entered).toContain(info[1].ip);
 });
 
 test("an address can be asked for, is not given twice, and is free again after rm", async () => {
@@ -213,6 +216,22 @@ test("a port is reached from outside, from the host by 127.0.0.1, and by the pod
     await rkt.ok(["gc", "--grace-period=0s"]);
   }
   expect(state()).toBe(before);
+});
+
+test("a port of one address and of udp leads to the pod, and of another address does not", async () => {
+  await using rkt = newRkt();
+  await ready(rkt);
+  await using a = await pod(rkt, ["--port=web:127.0.0.1:8080", "--port=dns:5300"], ECHO(8000));
+  await eventually(() => get([], "127.0.0.1", 8080), "hello-from-pod");
+  expect(await get([], HOST, 8080)).toBe("");
+  expect(await get(inOutside(), HOST, 8080)).toBe("");
+  const udp = (code: string) => [process.execPath, "-e", code];
+  const serve = `await Bun.udpSocket({ port: 5353, socket: { data: (s, d, port, ip) => s.send("to " + ip, port, ip) } })`;
+  const server = Bun.spawn(["nsenter", `--net=/proc/${a.pid}/ns/net`, ...udp(serve)]);
+  const ask = `const s = await Bun.udpSocket({ socket: { data(s, d) { console.log(String(d)); process.exit() } } });
+    setInterval(() => s.send("ask", 5300, "${HOST}"), 50); setTimeout(process.exit, 10000)`;
+  expect(command(...inOutside(...udp(ask)))).toBe(`to ${OUTSIDE}\n`);
+  server.kill();
 });
 
 test("a port that a pod or a program has is refused before anything starts, and leaves nothing", async () => {
