@@ -75,7 +75,7 @@ function isHeldByHost({ protocol, hostIP, hostPort }: Forwarding): boolean {
   }
 }
 
-const collide = (a: Forwarding, b: Forwarding): boolean =>
+export const collide = (a: Forwarding, b: Forwarding): boolean =>
   a.protocol === b.protocol &&
   a.hostPort === b.hostPort &&
   (a.hostIP === b.hostIP || a.hostIP === ANY || b.hostIP === ANY);

@@ -3,6 +3,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { App, ExposedPort, PodManifest } from "../appc/index.ts";
+import { RktError } from "../lib/errors.ts";
 import type { Reporter } from "../lib/reporter.ts";
 import { quote } from "../lib/text.ts";
 import type { NetworkPlaces } from "../network/configured.ts";
@@ -54,6 +55,20 @@ export async function leaveNetworks(pod: {
   if (!existsSync(join(pod.path, POD_FILES.networks))) return;
   const { tearDownNetworks } = await import("../network/setup.ts");
   await tearDownNetworks(pod);
+}
+
+/**
+ * As `leaveNetworks`, for a pod that could not be started: why it could not is what matters then. False when
+ * something is left; the note of it stays, and gc tries again and says what is wrong.
+ */
+export async function tryLeaveNetworks(pod: Parameters<typeof leaveNetworks>[0]): Promise<boolean> {
+  try {
+    await leaveNetworks(pod);
+    return true;
+  } catch (error) {
+    if (error instanceof RktError) return false;
+    throw error;
+  }
 }
 
 function portMapping(exposed: ExposedPort, apps: PodToJoin["apps"]): PortMapping {

@@ -24,7 +24,7 @@ import {
   serializePodManifest,
 } from "../appc/index.ts";
 import { type FetchContext, findImage, type LocalContext } from "../fetch/index.ts";
-import { isErrno, RktError } from "../lib/errors.ts";
+import { isErrno } from "../lib/errors.ts";
 import type { IdRange } from "../lib/id-range.ts";
 import { quote } from "../lib/text.ts";
 import {
@@ -47,7 +47,7 @@ import { BUILTIN_STAGE1_MANIFEST } from "../stage1/manifest.ts";
 import { deletePod } from "./delete-pod.ts";
 import { Stage0Error } from "./errors.ts";
 import { isFromDocker } from "./from-docker.ts";
-import { leaveNetworks } from "./networks.ts";
+import { tryLeaveNetworks } from "./networks.ts";
 import { renderOrForget } from "./render-image.ts";
 
 export interface AppRequest {
@@ -143,14 +143,7 @@ export async function discard(dataDir: string, pod: LockedPod): Promise<void> {
   const found = findPod(dataDir, pod.uuid);
   const marked = found === undefined ? undefined : markGarbage(dataDir, found);
   if (marked === undefined) return;
-  try {
-    await leaveNetworks(marked);
-  } catch (error) {
-    // Why it could not be started is what matters now. It stays garbage: gc tries again, and says what is wrong.
-    if (error instanceof RktError) return;
-    throw error;
-  }
-  deletePod(marked);
+  if (await tryLeaveNetworks(marked)) deletePod(marked);
 }
 
 /**

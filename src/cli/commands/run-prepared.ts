@@ -4,7 +4,7 @@ import { parseNetList } from "../../network/net-list.ts";
 import { moveToRun, notPrepared, resolvePod, takePrepared } from "../../pod/directory.ts";
 import { PodError } from "../../pod/errors.ts";
 import { readPrivateUsers } from "../../pod/read.ts";
-import { joinNetworks, leaveNetworks } from "../../stage0/networks.ts";
+import { joinNetworks, tryLeaveNetworks } from "../../stage0/networks.ts";
 import { preparedApps, preparedManifest } from "../../stage0/prepared.ts";
 import { planPod, startPod } from "../../stage0/start.ts";
 import type { Run } from "../command.ts";
@@ -38,7 +38,7 @@ export const run: Run<typeof runPreparedFlags> = async ({ context, flags, args, 
     return startPod(moveToRun(dataDir, taken), plan, joined);
   } catch (error) {
     // The pod stays prepared, and can be run again.
-    await leaveNetworks(pod);
+    await tryLeaveNetworks(pod);
     throw error;
   }
 };

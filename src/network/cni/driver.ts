@@ -1,9 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // A CNI network behind the contract of ../driver.ts, and the undoing of networks whose pods or
 // configurations are gone.
-import type { Attachment, NetworkArguments, NetworkDriver, NetworkTarget } from "../driver.ts";
+import { existsSync } from "node:fs";
+import type {
+  Attachment,
+  NetworkArguments,
+  NetworkDriver,
+  NetworkTarget,
+  PortMapping,
+} from "../driver.ts";
 import type { NetworkConfig } from "../net-config.ts";
-import { cniArguments } from "./arguments.ts";
+import { checkPorts, collide, type Forwarding, forwarding, listForwardings } from "../ports.ts";
+import { cniArguments, portMappings } from "./arguments.ts";
 import { addChain, type Chain, checkChain, collectChain, deleteChain } from "./chain.ts";
 import { type CniHost, findPlugin } from "./plugin.ts";
 import {
@@ -13,6 +21,8 @@ import {
   type StoredAttachment,
   storeAttachment,
 } from "./results.ts";
+
+const GONE = { netnsFd: -1, netnsPath: "" } as const;
 
 export interface CniDriver extends NetworkDriver {
   /** Throws CNI_PLUGIN_FAILED when the attachment is no longer as `attach` left it. */
@@ -44,12 +54,10 @@ async function attach(chain: Chain, asked: NetworkArguments): Promise<Attachment
   const [pluginPath = ""] = network.plugins.map(({ type }) =>
     findPlugin(type, host.pluginDirectories),
   );
+  if (asked.ports.length > 0) await claimPorts(asked.ports, target.uuid, host);
+  const { uuid, ifName, netnsPath: netns } = target;
   const store = (result: StoredAttachment["result"]) =>
-    storeAttachment(
-      dataDirectory,
-      { uuid: target.uuid, ifName: target.ifName, network, args, result },
-      target.netnsPath,
-    );
+    storeAttachment(dataDirectory, { uuid, ifName, netns, network, args, result });
   store(undefined);
   try {
     const { addresses, dns } = await addChain(chain, store);
@@ -68,6 +76,32 @@ async function attach(chain: Chain, asked: NetworkArguments): Promise<Attachment
     if (!left) forgetAttachment(dataDirectory, keyOf(network, target));
     throw error;
   }
+}
+
+/**
+ * Throws PORT_CONFLICT when somebody has one of the ports. Those of pods that have ended are taken from them: their
+ * rules stand before the new ones and lead nowhere.
+ */
+async function claimPorts(ports: readonly PortMapping[], uuid: string, host: CniHost) {
+  const wanted = ports.map((port) => forwarding(port, { podIP: "", uuid, link: "" }));
+  const held: Forwarding[] = [];
+  for (const stored of listAttachments(host.dataDirectory)) {
+    const theirs = forwardingsOf(stored);
+    if (!theirs.some((port) => wanted.some((other) => collide(port, other)))) continue;
+    if (hasSupervisor(stored)) held.push(...theirs);
+    else await detachStored(stored, { ...GONE, uuid: stored.uuid, ifName: stored.ifName }, host);
+  }
+  checkPorts(wanted, [...listForwardings(), ...held]);
+}
+
+function forwardingsOf({ args, uuid }: StoredAttachment): Forwarding[] {
+  return portMappings(args).map((port) => forwarding(port, { podIP: "", uuid, link: "" }));
+}
+
+/** A number that another process has by now makes a pod look alive: the ports are then refused until gc. */
+function hasSupervisor({ netns }: StoredAttachment): boolean {
+  const process = /^\/proc\/\d+/.exec(netns)?.[0];
+  return process !== undefined && existsSync(process);
 }
 
 /** Without a stored file, the configuration of now is tried: a plugin's DEL of what it does not know succeeds. */
@@ -124,7 +158,7 @@ export async function collectNetwork(
     (each) => each.network.name === network.name,
   );
   for (const stored of own.filter(({ uuid }) => !pods.has(uuid))) {
-    const target = { uuid: stored.uuid, netnsFd: -1, netnsPath: "", ifName: stored.ifName };
+    const target = { ...GONE, uuid: stored.uuid, ifName: stored.ifName };
     await detachStored(stored, target, host);
   }
   await collectChain(

@@ -19,6 +19,8 @@ export interface StoredAttachment {
   readonly ifName: string;
   readonly network: NetworkConfig;
   readonly args: CniArguments;
+  /** `/proc/PID/fd/N` of the rkt that attached it, which then is the pod's supervisor. */
+  readonly netns: string;
   /** As the last plugin that ran printed it; undefined when none has come to its end. */
   readonly result: Fields | undefined;
 }
@@ -41,11 +43,7 @@ function fileOf(dataDirectory: string, { networkName, uuid, ifName }: Attachment
 }
 
 /** Durable: it is written before ADD so that a crash during it is undone too. */
-export function storeAttachment(
-  dataDirectory: string,
-  stored: StoredAttachment,
-  netnsPath: string,
-): void {
+export function storeAttachment(dataDirectory: string, stored: StoredAttachment): void {
   mkdirSync(resultsDirectory(dataDirectory), { recursive: true, mode: 0o700 });
   const content = {
     kind: KIND,
@@ -54,7 +52,7 @@ export function storeAttachment(
     configFile: stored.network.file,
     ifName: stored.ifName,
     networkName: stored.network.name,
-    netns: netnsPath,
+    netns: stored.netns,
     cniArgs: stored.args.cniArgs,
     capabilityArgs: stored.args.capabilities,
     result: stored.result ?? null,
@@ -101,8 +99,7 @@ function readAttachment(path: string): StoredAttachment | undefined {
   try {
     if (size > MAX_BYTES) throw new SyntaxError("too large");
     const fields = JSON.parse(readFileSync(path, "utf8")) as Fields;
-    const { kind, containerId, config, configFile, ifName, cniArgs, capabilityArgs, result } =
-      fields;
+    const { kind, containerId, config, ifName, cniArgs, capabilityArgs, result } = fields;
     if (
       kind !== KIND ||
       typeof containerId !== "string" ||
@@ -111,10 +108,12 @@ function readAttachment(path: string): StoredAttachment | undefined {
     ) {
       throw new SyntaxError("not a stored attachment");
     }
+    const { configFile, netns } = fields;
     const file = typeof configFile === "string" ? configFile : path;
     return {
       uuid: containerId,
       ifName,
+      netns: typeof netns === "string" ? netns : "",
       network: parseNetworkConfig(Buffer.from(config, "base64").toString("utf8"), file),
       args: {
         cniArgs: (Array.isArray(cniArgs) ? cniArgs : []) as [string, string][],
