@@ -398,3 +398,45 @@ needs(
   },
   120_000,
 );
+
+test("a range that pods which have ended use up is taken back, and one that lives is not", async () => {
+  await using rkt = newRkt();
+  await ready(rkt);
+  const before = state();
+  {
+    await using a = await pod(rkt, ["--net=default:IP=172.16.28.9"]);
+    const dead = "11111111-2222-4333-8444-555555555555\r\neth0\r\nrkt\n";
+    const foreign = "somebody-else\r\neth0\n";
+    for (let i = 2; i < 255; i++) {
+      if (i === 9) continue;
+      writeFileSync(`${LEASES}/default/172.16.28.${i}`, i === 20 ? foreign : dead);
+    }
+    await using b = await pod(rkt, []);
+    expect(b.address).toMatch(/^172\.16\.28\.\d+$/);
+    const left = readdirSync(`${LEASES}/default`).filter((name) => name.startsWith("172."));
+    expect(left.sort()).toEqual(["172.16.28.20", a.address, b.address].sort());
+    command("rm", `${LEASES}/default/172.16.28.20`);
+  }
+  await rkt.ok(["gc", "--grace-period=0s"]);
+  expect(state()).toBe(before);
+});
+
+needs(
+  "root",
+  "sandbox",
+  "busybox",
+  "overlay",
+  "nft",
+)(
+  "rules that somebody flushed are there again with the next pod, for the running ones too",
+  async () => {
+    await using rkt = newRkt();
+    await ready(rkt);
+    await using a = await pod(rkt, ["--port=web:8080"], ECHO(8000));
+    command("nft", "flush", "ruleset");
+    expect(await get([], HOST, 8080)).toBe("");
+    await rkt.ok(["run", IMAGE, "--", "-c", "true"]);
+    await eventually(() => get([], HOST, 8080), "hello-from-pod");
+    expect(a.uuid).not.toBe("");
+  },
+);

@@ -23,6 +23,7 @@ const WAYS = {
     Bun.which("nft") !== null ||
     Bun.which("iptables") !== null ||
     "neither nft nor iptables is there",
+  nft: () => Bun.which("nft") !== null || "nft is missing",
   iptables: () => Bun.which("iptables") !== null || "iptables is missing",
   strace: () => Bun.which("strace") !== null || "strace is missing",
   cgroup2: () =>
