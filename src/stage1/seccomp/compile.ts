@@ -125,7 +125,7 @@ export function compileDefault(architecture: Architecture, errno = ""): SeccompF
 interface Expansion {
   /** Every call that the words stand for. */
   readonly calls: ReadonlySet<string>;
-  /** A default list is among them, and `clone` is not named for itself. */
+  /** A default list is among them. */
   readonly noNewNamespaces: boolean;
   readonly unknown: readonly string[];
 }
@@ -147,7 +147,6 @@ function expand(set: readonly string[]): Expansion {
     } else if (everything.has(word)) calls.add(word);
     else unknown.push(word);
   }
-  noNewNamespaces &&= !set.includes("clone") && !set.includes("clone3");
   return { calls, noNewNamespaces, unknown };
 }
 
@@ -158,7 +157,8 @@ function compileRetain({ set, errno }: SeccompIsolator, architecture: Architectu
   const { calls, noNewNamespaces, unknown } = expand(set);
   const denied = deniedBy(errno);
   const named = new Map([...ALWAYS_RETAINED, ...calls].map((name) => [name, ALLOW]));
-  if (noNewNamespaces) {
+  // Who names one of the two for itself wants it without a condition.
+  if (noNewNamespaces && !set.includes("clone") && !set.includes("clone3")) {
     for (const [name, verdict] of namespaceRules(denied)) named.set(name, verdict);
   }
   const policy = { named, known: denied, unknown: denied, foreign: denied };
@@ -184,7 +184,10 @@ function compileRemove({ set, errno }: SeccompIsolator, architecture: Architectu
   const denied = deniedBy(errno);
   const named = new Map([...calls].map((name) => [name, denied]));
   if (noNewNamespaces) {
-    for (const [name, verdict] of namespaceRules(denied)) named.set(name, verdict);
+    // One that is named for itself is denied whole, and leaves the rule for the other as it is.
+    for (const [name, verdict] of namespaceRules(denied)) {
+      if (!set.includes(name)) named.set(name, verdict);
+    }
   }
   const policy = { named, known: ALLOW, unknown: ALLOW, foreign: denied };
   return { filter: filterOf(policy, architecture, "remove"), warnings: [] };

@@ -259,6 +259,14 @@ describe("isolators", () => {
     expect(run(program, "x86_64", 56, NEW_NAMESPACES)).toBe(ALLOW);
   });
 
+  test.each(["clone", "clone3"])("a remove-set that names %s beside a list is stricter", (name) => {
+    const set = ["@rkt/default-blacklist", name];
+    const program = programOf("x86_64", seccompIsolator("remove", set, "EPERM"));
+    expect(run(program, "x86_64", 56, NEW_NAMESPACES)).toBe(EPERM);
+    expect(run(program, "x86_64", 56, 17)).toBe(name === "clone" ? EPERM : ALLOW);
+    expect(run(program, "x86_64", 435)).toBe(name === "clone" ? ENOSYS : EPERM);
+  });
+
   test("@appc.io/all is no filter, @appc.io/empty the default with the errno", () => {
     expect(compiled("x86_64", seccompIsolator("retain", ["read", "@appc.io/all"])).filter).toBe(
       undefined,
