@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -42,7 +43,8 @@ struct entry {
   const char *directory;
   int pidfd, channel;
   int out, err; /* of the program: ours, or pipes where ours are a terminal's */
-  bool terminal;
+  bool terminal, sized;
+  struct winsize size; /* of the caller's terminal */
 };
 
 /* --- the app, seen from outside ------------------------------------------------------------------------------- */
@@ -176,9 +178,8 @@ static int make_terminal(struct entry *e, int *slave, struct report *r) {
   if (fs.f_type != DEVPTS_MAGIC) return fail_why(r, ENODEV, "open terminal at", "/dev/pts/ptmx", "it is not a terminal device");
   if (ioctl(master, TIOCSPTLCK, &unlock) < 0 || (*slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC)) < 0)
     return fail(r, errno, "open terminal at", "/dev/pts/ptmx");
-  /* Its size, before the program can ask for it. Stdin is the caller's still. */
-  struct winsize size;
-  if (ioctl(STDIN_FILENO, TIOCGWINSZ, &size) == 0) ioctl(master, TIOCSWINSZ, &size);
+  /* Its size, before the program can ask for it. */
+  if (e->sized) ioctl(master, TIOCSWINSZ, &e->size);
   struct message m = {.type = MESSAGE_TERMINAL};
   if (!send_message(e->channel, &m, master)) return fail(r, errno, "pass the terminal on", NULL);
   return 0;
@@ -232,9 +233,7 @@ static _Noreturn void program_main(struct entry *e) {
   if (poll(&parent, 1, 0) != 0) _exit(STATUS_FAILED);
   if (e->terminal && make_terminal(e, &slave, &r) < 0) die(e->channel, &r);
   if (take_stdio(0, e->out, e->err, slave, &r) < 0) die(e->channel, &r);
-  if (e->channel != 3) dup3(e->channel, 3, O_CLOEXEC);
   sys_close_range(4, ~0u);
-  e->channel = 3;
   if (chdir(e->directory) < 0) {
     fail(&r, errno, "change to", e->directory);
     die(e->channel, &r);
@@ -245,6 +244,23 @@ static _Noreturn void program_main(struct entry *e) {
   if (find_program(&e->process, e->execute.f[EXECUTE_PATH].s, program, sizeof program, &r) == 0)
     process_execute(&e->process, program, argv, &r);
   die(e->channel, &r);
+}
+
+/* The program's process can be seen in the pod from its first moment on, by an app with CAP_SYS_PTRACE with all that it
+ * has open: nothing of the caller's is among that but what the program gets. The channel becomes 3. */
+static int keep_what_is_needed(struct entry *e, struct report *r) {
+  if (e->terminal) {
+    e->sized = ioctl(STDIN_FILENO, TIOCGWINSZ, &e->size) == 0;
+    sys_close_range(0, 2);
+  } else if (dup2(e->out, 1) < 0 || dup2(e->err, 2) < 0) {
+    return fail(r, errno, "pass on standard descriptors", NULL);
+  }
+  e->out = 1;
+  e->err = 2;
+  if (e->channel != 3 && dup3(e->channel, 3, O_CLOEXEC) < 0) return fail(r, errno, "close descriptors", NULL);
+  e->channel = 3;
+  sys_close_range(4, ~0u);
+  return 0;
 }
 
 /* Between the worlds: in the pod's cgroup, not yet visible in it. */
@@ -265,6 +281,7 @@ static _Noreturn void helper_main(struct entry *e) {
     die(e->channel, &r);
   }
   if (process_leave_keyring(&r) < 0 || process_restrict(&e->process, false, &r) < 0) die(e->channel, &r);
+  if (keep_what_is_needed(e, &r) < 0) die(e->channel, &r);
   pid_t pid = sys_clone(CLONE_PARENT, -1);
   if (pid < 0) {
     fail(&r, errno, "start the program", NULL);
@@ -452,9 +469,11 @@ int enter_app(const struct plan *plan) {
   close_fd(cgroup);
   if (e.out > 2) close_fd(e.out);
   if (e.err > 2) close_fd(e.err);
-  /* The program runs as uid 0 like this process: signals need no capability. */
+  /* What is left to do is to pass signals on: to a program of uid 0 like this process, or in a user namespace that
+   * uid 0 made, without a capability (user_namespaces(7)). */
+  uint64_t kept = e.process.uid == 0 || (e.enter.f[ENTER_FLAGS].n & ENTER_IS_USER_NAMESPACE) != 0 ? 0 : 1ull << CAP_KILL;
   prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-  if (limit_capabilities(0, 0) < 0) {
+  if (limit_capabilities(kept, kept) < 0) {
     fail(&r, errno, "give up capabilities", NULL);
     goto failed;
   }

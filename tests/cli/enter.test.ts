@@ -207,3 +207,18 @@ test("enter ends as its program does, with pipes where there is no terminal", as
   });
   expect(passed.stdout).toBe("screen\n");
 });
+
+test.each([
+  ["root", [], []],
+  ["another user", ["--user=1000", "--group=1000"], []],
+  ["another user of a user namespace", ["--user=1000"], ["--private-users"]],
+] as const)("a signal reaches a program that entered as %s", async (_name, flags, pod) => {
+  await using rkt = newRkt();
+  await ready(rkt);
+  const { uuid } = await start(rkt, { flags, pod });
+  const script = "trap 'exit 3' TERM; echo there; while :; do sleep 0.1; done";
+  const entered = rkt.spawn(["enter", uuid, "/bin/sh", "-c", script], { timeout: 20_000 });
+  await entered.until("there");
+  entered.kill("SIGTERM");
+  expect((await entered.finished).status).toBe(3);
+});
