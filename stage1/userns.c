@@ -90,10 +90,13 @@ int userns_become_root(struct report *r) {
 }
 
 int userns_twin(const struct op *op, struct report *r) {
+  pid_t us = getpid();
   pid_t pid = sys_clone(CLONE_NEWUSER, -1);
   if (pid == 0) {
     prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-    for (;;) pause();
+    /* Had it died before this call: the pod's lock would stay taken for ever. */
+    while (getppid() == us) pause();
+    _exit(STATUS_FAILED);
   }
   if (pid < 0) {
     fail(r, errno, "make a user namespace", NULL);
