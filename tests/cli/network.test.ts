@@ -2,7 +2,7 @@
 // The networks that need no plugin: addresses, the way out, ports from everywhere, names, what list and status show,
 // and that nothing is left. The host is the sandbox's network namespace; another one is the world outside.
 import { afterAll, beforeAll, expect } from "bun:test";
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { busyboxAci } from "../support/aci.ts";
 import { needs } from "../support/needs.ts";
 import { newRkt, type Rkt, type Running } from "../support/rkt.ts";
@@ -31,10 +31,6 @@ const inOutside = (...argv: readonly string[]): string[] => [
 
 beforeAll(async () => {
   if (test === (await import("bun:test")).test.skip) return;
-  for (const path of ["/var/lib/cni", "/run/rkt"]) {
-    mkdirSync(path, { recursive: true });
-    command("mount", "-t", "tmpfs", "tmpfs", path);
-  }
   outside = Bun.spawn(["unshare", "--net", "sleep", "infinity"]);
   const own = command("readlink", "/proc/self/ns/net");
   while (command("readlink", `/proc/${outside.pid}/ns/net`) === own) await Bun.sleep(5);
