@@ -161,9 +161,22 @@ function mountText(mount: ExplainedMount): string {
 }
 
 const limitTexts = (limits: readonly Limit[]): string[] =>
-  limits.length === 0
-    ? ["none"]
-    : limits.map(({ name, value }) => `${name} ${JSON.stringify(value)}`);
+  limits.length === 0 ? ["none"] : limits.map(({ name, value }) => `${name} ${limitText(value)}`);
+
+/** What an isolator sets, in words; JSON where it has more than names and values. */
+function limitText(value: unknown): string {
+  const plain: unknown = JSON.parse(JSON.stringify(value));
+  if (typeof plain === "string") return plain;
+  if (typeof plain !== "object" || plain === null || Array.isArray(plain)) {
+    return JSON.stringify(plain);
+  }
+  const { default: _, ...set } = plain as Record<string, unknown>;
+  // Manifests repeat the limit as the request where only a limit is meant.
+  if (set["request"] === set["limit"]) delete set["request"];
+  return Object.entries(set)
+    .map(([name, one]) => `${name} ${typeof one === "string" ? one : JSON.stringify(one)}`)
+    .join(", ");
+}
 
 /** As a shell would need them. */
 const words = (argv: readonly string[]): string =>

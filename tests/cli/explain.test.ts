@@ -191,3 +191,26 @@ test("an isolator that is not enforced is among the warnings", async () => {
     { name: "resource/network-bandwidth", value: { default: true, limit: "1M" } },
   ]);
 });
+
+test("limits are said in words", async () => {
+  await using rkt = newRkt();
+  await ready(rkt, {
+    app: { isolators: [{ name: "resource/cpu", value: { request: "1", limit: "2" } }] },
+  });
+  const limits = async (...flags: string[]) =>
+    (await rkt.ok(["explain", NET, IMAGE, ...flags])).match(
+      /^ {2}limits: +(.*)\n(?: {19}(.*)\n)?/m,
+    );
+  expect((await limits())?.[1]).toBe("resource/cpu request 1, limit 2");
+  const both = (await limits("--memory=64Mi"))?.slice(1);
+  expect(both?.sort()).toEqual(["resource/cpu request 1, limit 2", "resource/memory limit 64Mi"]);
+});
+
+test("a pod has a network namespace unless it has the host's", async () => {
+  await using rkt = newRkt();
+  await ready(rkt);
+  for (const net of ["default", "none"]) {
+    expect((await explain(rkt, `--net=${net}`, IMAGE)).namespaces).toContain("network");
+  }
+  expect((await explain(rkt, "--net=host", IMAGE)).namespaces).not.toContain("network");
+});

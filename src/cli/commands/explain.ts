@@ -2,6 +2,7 @@
 // `rkt explain` (ours): what `rkt run` with the same words would do. It goes the way of `run --dry-run`: the pod is
 // prepared, planned and discarded, so that what it says is what would be done.
 import type { ImageKey, Isolator } from "../../appc/index.ts";
+import { networkMode, parseNetList } from "../../network/net-list.ts";
 import { planFacts } from "../../stage1/plan/facts.ts";
 import type { ImageVerification, Store } from "../../store/index.ts";
 import type { Run } from "../command.ts";
@@ -87,9 +88,14 @@ function explain(
     }),
     limits: limitsOf(manifest.isolators),
     hostname: withoutUuid(facts.hostname, planned),
-    namespaces: facts.namespaces,
+    namespaces: namespacesOf(facts.namespaces, more.network),
     ...more,
   };
+}
+
+/** stage1 makes a network namespace for `none` alone: that of a pod that joins networks is there before it starts. */
+function namespacesOf(made: readonly string[], network: string): readonly string[] {
+  return networkMode(parseNetList(network)) === "own" ? [...made, "network"] : made;
 }
 
 /** The image, then what it depends on. */
