@@ -78,7 +78,9 @@ async function dispatch(host: Host, progress: Progress): Promise<number> {
     return 0;
   }
   if (command.root && host.euid !== 0) {
-    throw new UsageError("NOT_PRIVILEGED", "cannot run as unprivileged user");
+    throw new UsageError("NOT_PRIVILEGED", "cannot run as unprivileged user", {
+      remedy: `run it as root: sudo rkt ${command.name}`,
+    });
   }
   const usage = (): number => {
     host.write(1, helpText(command, commands.all()));

@@ -48,6 +48,7 @@ export function exportPod(pod: PodRef, options: ExportOptions): void {
   if (!canExport(pod.state)) {
     throw new Stage0Error("EXPORT", "pod is not exited. Only exited pods can be exported", {
       details: { state: pod.state },
+      remedy: pod.state === "running" ? `rkt stop ${pod.uuid}, then export it` : undefined,
     });
   }
   const app = selectApp(readPodManifest(pod), options.app, "export");

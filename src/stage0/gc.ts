@@ -104,6 +104,7 @@ export async function removePod(dataDir: string, pod: PodRef): Promise<void> {
   if (doing !== undefined) {
     throw new Stage0Error("POD_STATE", `pod "${pod.uuid}" is currently ${doing}`, {
       details: { state: pod.state },
+      remedy: pod.state === "running" ? `rkt stop ${pod.uuid}, then remove it` : undefined,
     });
   }
   if (pod.directory === "exited-garbage" || pod.directory === "garbage") {

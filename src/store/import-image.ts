@@ -77,6 +77,7 @@ export async function importImage(
   if (compression === "text" || compression === "unknown") {
     throw new StoreError("IMAGE_INVALID", "error: unknown image filetype", {
       details: { path: raw.path },
+      remedy: "an image is a tar archive, plain or compressed with gzip, bzip2, xz or zstd",
     });
   }
   if (compression === "tar") {
