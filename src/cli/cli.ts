@@ -83,6 +83,8 @@ async function dispatch(host: Host, progress: Progress): Promise<number> {
     });
   }
   const usage = (): number => {
+    const what = parsed.args.length === 0 ? "missing argument" : "wrong number of arguments";
+    host.write(2, `${leafName(command.name)}: ${what}\n`);
     host.write(1, helpText(command, commands.all()));
     return EXIT_FAILURE;
   };
