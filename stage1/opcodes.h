@@ -166,6 +166,7 @@ enum opcode {
 #define ENTER_IS_USER_NAMESPACE 2u
 #define FILTER_IS_EARLY 1u
 #define DEVICES_IS_REQUIRED 1u
+#define DEVICES_IS_FOR_VOLUMES 2u
 
 /* u: 32 bits, q: 64 bits, s: string, v: strings, n: numbers, b: bytes. */
 static const char *const op_schema[OP_LIMIT] = {

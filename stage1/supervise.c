@@ -281,14 +281,23 @@ static void close_their_ends(struct supervisor *s) {
 }
 
 /* Where the kernel refuses the program, every mount of the pod is nodev all the same. That does not hold a program
- * that may mount, nor does it make a device read-only. */
-static int restrict_devices(struct supervisor *s, int cgroup, struct report *r) {
-  if (s->devices.code == 0 || devices_restrict(cgroup, &s->devices, r) == 0) return 0;
-  if ((s->devices.f[DEVICES_FLAGS].n & DEVICES_IS_REQUIRED) != 0) return -1;
-  say(s->command, ": warning: ", r->text, ": an app that may mount can open any device", NULL);
+ * that may mount, nor does it make a device read-only, nor does it come with what the host mounts in a volume later:
+ * then nothing comes. */
+static int lose_devices(struct supervisor *s, struct report *r) {
+  if ((s->devices.f[DEVICES_FLAGS].n & DEVICES_IS_FOR_VOLUMES) == 0)
+    say(s->command, ": warning: ", r->text, ": an app that may mount can open any device", NULL);
   s->devices.code = 0;
   *r = (struct report){.status = r->status};
-  return 0;
+  return volumes_part(&s->volumes, r);
+}
+
+static bool needs_devices(const struct supervisor *s) {
+  return s->devices.code != 0 && (s->devices.f[DEVICES_FLAGS].n & DEVICES_IS_REQUIRED) != 0;
+}
+
+static int restrict_devices(struct supervisor *s, int cgroup, struct report *r) {
+  if (s->devices.code == 0 || devices_restrict(cgroup, &s->devices, r) == 0) return 0;
+  return needs_devices(s) ? -1 : lose_devices(s, r);
 }
 
 static int open_cgroup(const struct supervisor *s, size_t field) {
@@ -310,7 +319,13 @@ static int clone_pod(struct supervisor *s, const struct plan *plan, struct curso
   if (restrict_devices(s, cgroup, r) < 0) return -1;
   s->pod = sys_clone(flags, init < 0 ? cgroup : init);
   /* A cgroup that takes no processes costs tracking, not the pod, unless it keeps devices from it. */
-  if (s->pod < 0 && cgroup >= 0 && s->devices.code == 0) s->pod = sys_clone(flags, -1);
+  if (s->pod < 0 && cgroup >= 0 && !needs_devices(s)) {
+    if (s->devices.code != 0) {
+      fail(r, errno, "restrict devices", NULL);
+      if (lose_devices(s, r) < 0) return -1;
+    }
+    s->pod = sys_clone(flags, -1);
+  }
   if (s->pod < 0) {
     fail(r, errno, "make namespaces", NULL);
     if (r->err == EPERM) remedy(r, "run as root with CAP_SYS_ADMIN, outside of a container that forbids namespaces");

@@ -48,13 +48,16 @@ int volume_open(struct volumes *v, const struct op *op, struct report *r) {
   return fail_volume(v, "open", "it is not the device any more that it was a moment ago", r);
 }
 
-/* Slave: what the host mounts below the source later is seen by the apps, and nothing of theirs by the host. */
+/* Slave: what the host mounts below the source later is seen by the apps, and nothing of theirs by the host. It comes as
+ * the host mounted it, so that a read-only volume gets none of it. */
 int volume_copy(struct volumes *v, const struct op *op, struct report *r) {
   unsigned recursive = (op->f[COPY_VOLUME_FLAGS].n & COPY_VOLUME_IS_RECURSIVE) != 0 ? AT_SUBTREE : 0;
   if (v->source < 0 || v->count == v->maximum)
     return fail_why(r, EINVAL, "copy a volume", NULL, "an operation is in the wrong place");
+  uint64_t attributes = op->f[COPY_VOLUME_ATTRIBUTES].n;
+  uint64_t propagation = (attributes & MOUNT_ATTR_RDONLY) != 0 ? MS_PRIVATE : MS_SLAVE;
   int mount = tree_copy_mount(v->source, recursive);
-  if (mount < 0 || tree_set_attributes(mount, op->f[COPY_VOLUME_ATTRIBUTES].n, MS_SLAVE, recursive) < 0) {
+  if (mount < 0 || tree_set_attributes(mount, attributes, propagation, recursive) < 0) {
     fail_volume(v, "mount", NULL, r);
     close_fd(mount);
     return -1;
@@ -64,6 +67,12 @@ int volume_copy(struct volumes *v, const struct op *op, struct report *r) {
     say(v->command, ": warning: cannot map the owners of files in volume \"", v->name,
         "\": in the pod they are nobody's, and can be used as others may", NULL);
   v->copies[v->count++] = mount;
+  return 0;
+}
+
+int volumes_part(struct volumes *v, struct report *r) {
+  for (size_t i = 0; i < v->count; i++)
+    if (tree_set_attributes(v->copies[i], 0, MS_PRIVATE, AT_SUBTREE) < 0) return fail(r, errno, "make volumes private", NULL);
   return 0;
 }
 

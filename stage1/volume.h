@@ -23,6 +23,8 @@ struct volumes {
 int volume_open(struct volumes *v, const struct op *op, struct report *r);
 /* `copyVolume`: one mount of what was opened last. */
 int volume_copy(struct volumes *v, const struct op *op, struct report *r);
+/* Cuts the copies off from the host: what is mounted below their sources later is not seen. */
+int volumes_part(struct volumes *v, struct report *r);
 /* The copy in this slot, the caller's to close; -1 when there is none (any more). */
 int volume_take(struct volumes *v, uint64_t slot);
 void volumes_close(struct volumes *v);

@@ -346,6 +346,42 @@ test("what the host mounts in a source later is seen, what an app mounts there i
   }
 });
 
+test("what the host mounts in a source later brings no devices, and nothing to a read-only volume", async () => {
+  await using rkt = newRkt();
+  await ready(rkt);
+  const host = hostDirectory(rkt, "host");
+  await Bun.$`mount -t tmpfs -o mode=755 volume ${host} && mount --make-shared ${host}`;
+  try {
+    mkdirSync(`${host}/late`);
+    await using pod = rkt.spawn([
+      "run",
+      NET,
+      `--volume=v,kind=host,source=${host}`,
+      `--volume=r,kind=host,source=${host},readOnly=true`,
+      "--mount=volume=v,target=/v",
+      "--mount=volume=r,target=/r",
+      IMAGE,
+      "--",
+      "-c",
+      `echo up; until test -e /v/late/f; do busybox usleep 10000; done
+       ls /r/late; mknod /v/late/made b 7 78 || echo not made
+       for f in node made; do cat /v/late/$f || echo not opened; done; touch /r/late/x || echo not written`,
+    ]);
+    await pod.until("up");
+    await Bun.$`mount -t tmpfs volume ${host}/late && mknod ${host}/late/node b 7 77`;
+    try {
+      writeFileSync(`${host}/late/f`, "");
+      const { stdout, stderr } = await pod.finished;
+      expect(stdout).toBe("up\nnot opened\nnot opened\nnot written\n");
+      expect(stderr).toContain("/v/late/node': Operation not permitted");
+    } finally {
+      await Bun.$`umount ${host}/late`;
+    }
+  } finally {
+    await Bun.$`umount ${host}`;
+  }
+});
+
 test("a target's links are followed inside the root, and what they lead to is made there", async () => {
   await using rkt = newRkt();
   await ready(rkt, {

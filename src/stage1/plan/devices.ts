@@ -46,6 +46,18 @@ function canMount(input: PlanInput): boolean {
   });
 }
 
+/**
+ * What the host mounts below a volume later comes to the app as the host mounted it, without nodev; to a read-only
+ * volume nothing comes. Root of a user namespace makes no nodes, and those of the host's root are not its own.
+ */
+function mayGrow(input: PlanInput, mounts: readonly ResolvedMount[]): boolean {
+  if (input.userNamespace !== undefined) return false;
+  return mounts.some(
+    ({ volume, readOnly }) =>
+      volume.kind === "host" && !readOnly && input.devices?.has(volume.source) !== true,
+  );
+}
+
 /** The devices among the mounts, with what the user allows: read-only on a mount does not bind a device. */
 function lentDevices(input: PlanInput, mounts: readonly ResolvedMount[]): DeviceRule[] {
   if (input.devices === undefined) return [];
@@ -64,7 +76,8 @@ export function deviceOperation(
 ): (Op & { readonly kind: "devices" }) | undefined {
   if (input.insecure.paths) return undefined;
   const lent = lentDevices(input, mounts);
-  if (lent.length === 0 && !canMount(input)) return undefined;
+  const forVolumes = lent.length === 0 && !canMount(input);
+  if (forVolumes && !mayGrow(input, mounts)) return undefined;
   const nodes = NODES.map(
     ([, , major, minor]): DeviceRule => ({
       kind: "char",
@@ -76,8 +89,10 @@ export function deviceOperation(
   );
   return {
     kind: "devices",
-    program: deviceProgram([...nodes, PTMX, PTS, ...lent]),
-    flags: lent.some(({ access }) => access === READ) ? DEVICES_FLAGS.required : 0,
+    program: deviceProgram([...nodes, PTMX, PTS, ...lent], forVolumes),
+    flags:
+      (lent.some(({ access }) => access === READ) ? DEVICES_FLAGS.required : 0) |
+      (forVolumes ? DEVICES_FLAGS.forVolumes : 0),
   };
 }
 
@@ -104,8 +119,11 @@ function instruction(code: number, to: number, from: number, jump: number, k: nu
   return [(code | (to << 8) | (from << 12) | (jump << 16)) >>> 0, k >>> 0];
 }
 
-/** eBPF: allows what one of the rules allows, and nothing else. Two words for each instruction. */
-export function deviceProgram(rules: readonly DeviceRule[]): number[] {
+/**
+ * eBPF: allows what one of the rules allows, and nothing else; `mayMake`: and to make what cannot be opened, as without
+ * a program. Two words for each instruction.
+ */
+export function deviceProgram(rules: readonly DeviceRule[], mayMake = false): number[] {
   const load = (to: number, offset: number) => instruction(LOAD_32, to, R1, offset, 0);
   const words = [
     ...load(TYPE_OF, CTX_ACCESS_TYPE),
@@ -115,6 +133,14 @@ export function deviceProgram(rules: readonly DeviceRule[]): number[] {
     ...load(MAJOR, CTX_MAJOR),
     ...load(MINOR, CTX_MINOR),
   ];
+  if (mayMake) {
+    words.push(
+      ...instruction(AND_32_K, ACCESS, 0, 0, ~MAKE),
+      ...instruction(JUMP_UNLESS_EQUAL_32_K, ACCESS, 0, 2, 0),
+      ...instruction(MOVE_32_K, R0, 0, 0, 1),
+      ...instruction(EXIT, 0, 0, 0, 0),
+    );
+  }
   for (const rule of rules) words.push(...ruleProgram(rule));
   words.push(...instruction(MOVE_32_K, R0, 0, 0, 0), ...instruction(EXIT, 0, 0, 0, 0));
   return words;

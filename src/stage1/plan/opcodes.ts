@@ -81,6 +81,8 @@ export const FILTER_FLAGS = {
 export const DEVICES_FLAGS = {
   /** Without it the pod does not start. */
   required: 1,
+  /** No app may mount: without the program, volumes are cut off from the host instead. */
+  forVolumes: 2,
 } as const;
 
 /**
