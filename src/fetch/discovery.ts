@@ -37,12 +37,14 @@ export interface DiscoveryOptions {
   readonly port?: number;
 }
 
+const NO_IMAGE = "rkt image list shows the images that are here; a file's name ends in .aci";
+
 /** The places of an image, in the order of the page. Throws DISCOVERY_FAILED when there are none. */
 export function discoverEndpoints(
   app: { readonly name: string; readonly labels: Labels },
   options: DiscoveryOptions,
 ): Promise<Discovered<Endpoint>> {
-  return walk(app, options, (result) => result.endpoints);
+  return walk(app, options, (result) => result.endpoints, NO_IMAGE);
 }
 
 /** The URLs of the public keys for a name. */
@@ -57,6 +59,7 @@ async function walk<T>(
   { name, labels }: { readonly name: string; readonly labels: Labels },
   options: DiscoveryOptions,
   choose: (result: DiscoveryResult) => readonly T[],
+  remedy?: string,
 ): Promise<Discovered<T>> {
   const failures: FailedAttempt[] = [];
   for (const prefix of discoveryPrefixes(name)) {
@@ -72,6 +75,7 @@ async function walk<T>(
   const list = failures.map(({ prefix, error }) => `${quote(prefix)}: ${error}`).join("; ");
   throw new FetchError("DISCOVERY_FAILED", `discovery failed for ${quote(name)}: ${list}`, {
     details: { name, failures },
+    remedy,
   });
 }
 

@@ -92,6 +92,7 @@ describe("an image by name", () => {
       `discovery failed for "${NAME}": "${NAME}": expected a 200 OK got 404; "example.com": no matching meta tag`,
     );
     expect(error.code).toBe("DISCOVERY_FAILED");
+    expect(error).toHaveProperty("remedy", expect.stringContaining("rkt image list"));
   });
 
   test("reads only the beginning of an endless page", async () => {
