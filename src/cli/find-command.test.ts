@@ -49,6 +49,7 @@ test("an unknown command names those that are close", () => {
       return (error as Error).message;
     }
   };
+  expect(message("ps")).toBe('unknown command "ps" for "rkt"\n\nDid you mean this?\n\tlist\n');
   expect(message("lsit")).toBe('unknown command "lsit" for "rkt"\n\nDid you mean this?\n\tlist\n');
   expect(message("something-else")).toBe('unknown command "something-else" for "rkt"');
 });

@@ -72,6 +72,17 @@ function resolve(word: string, group: Command | undefined, known: CommandTable):
   throw unknownCommand(word, group, visible);
 }
 
+/** What other container engines call our commands. */
+const ELSEWHERE: ReadonlyMap<string, string> = new Map([
+  ["exec", "enter"],
+  ["images", "image list"],
+  ["inspect", "status"],
+  ["kill", "stop"],
+  ["ps", "list"],
+  ["pull", "fetch"],
+  ["rmi", "image rm"],
+]);
+
 function unknownCommand(
   word: string,
   group: Command | undefined,
@@ -79,9 +90,12 @@ function unknownCommand(
 ): UsageError {
   const path = group === undefined ? "rkt" : `rkt ${group.name}`;
   const names = siblings.map((entry) => entry.name.slice(entry.name.lastIndexOf(" ") + 1));
-  const close = names.filter(
-    (name) => name.startsWith(word.toLowerCase()) || distance(word.toLowerCase(), name) <= 2,
-  );
+  const typed = word.toLowerCase();
+  const elsewhere = group === undefined ? ELSEWHERE.get(typed) : undefined;
+  const close =
+    elsewhere === undefined
+      ? names.filter((name) => name.startsWith(typed) || distance(typed, name) <= 2)
+      : [elsewhere];
   const suggestions =
     close.length === 0
       ? ""
