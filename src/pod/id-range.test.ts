@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { parseIdRange } from "../lib/id-range.ts";
 import { chooseRange } from "./id-range.ts";
 
-const LAST = 0x7fff * 65_536;
+const LAST = 0x7ffd * 65_536;
 
 test("a range begins at a multiple of 65536, where the search starts", () => {
   expect(chooseRange([], 0)).toEqual({ first: 65_536, count: 65_536 });

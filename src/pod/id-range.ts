@@ -11,8 +11,8 @@ import { PodError } from "./errors.ts";
 import { POD_FILES, readPrivateUsers } from "./read.ts";
 import { POD_DIRECTORIES } from "./state.ts";
 
-/** rkt's bounds: multiples of 65536, from the first one up, below 2^31. */
-const SLOTS = 0x7fff;
+/** rkt's bounds: multiples of 65536, from the first one up; below the range that systemd gives to foreign ids. */
+const SLOTS = 0x7ffd;
 
 const slotOf = (id: number): number => Math.floor(id / IDS_PER_POD);
 

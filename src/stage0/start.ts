@@ -243,8 +243,14 @@ function writeConfigurationFiles(
   };
 }
 
-/** Becomes the pod's supervisor. The pod is in `run` and locked. */
-export function startPod(pod: LockedPod, plan: Plan, networks?: PodNetworks): never {
+/** Becomes the pod's supervisor, in the networks that `joinNetworks` gave. The pod is in `run` and locked. */
+export function startPod(
+  pod: LockedPod,
+  plan: Plan,
+  { mode, networks }: { readonly mode: NetworkMode; readonly networks: PodNetworks | undefined },
+): never {
+  // The plan makes no network namespace then: it would be the host's without a word.
+  if (mode === "own" && networks === undefined) throw new Error("a pod without its networks");
   writeFileSync(join(pod.path, POD_FILES.ppid), `${process.pid}\n`, { mode: 0o640 });
   return launch(plan, {
     podDir: pod.path,

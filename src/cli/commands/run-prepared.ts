@@ -35,7 +35,7 @@ export const run: Run<typeof runPreparedFlags> = async ({ context, flags, args, 
       report: context.reporter,
       networks: joined,
     });
-    return startPod(moveToRun(dataDir, taken), plan, joined);
+    return startPod(moveToRun(dataDir, taken), plan, { mode: options.network, networks: joined });
   } catch (error) {
     // The pod stays prepared, and can be run again.
     await tryLeaveNetworks(pod);

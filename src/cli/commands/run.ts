@@ -70,7 +70,9 @@ export async function runPod(
       report: context.reporter,
       networks: joined,
     });
-    if (!flags["dry-run"]) startPod(moveToRun(dataDir, pod), plan, joined);
+    if (!flags["dry-run"]) {
+      startPod(moveToRun(dataDir, pod), plan, { mode: options.network, networks: joined });
+    }
     context.out(await (show ?? showPlan)({ uuid: pod.uuid, manifest, apps, plan }));
   } catch (error) {
     await discard(dataDir, pod);
