@@ -18,7 +18,7 @@ function findFirewall(): Firewall | undefined {
 }
 
 /** Makes the rules when they are not there; `changed`: also when they are. */
-export function applyRules(changed: boolean): void {
+export function applyRules(changed: boolean, forwardings = listForwardings()): void {
   const firewall = findFirewall();
   if (firewall === undefined) {
     throw new NetworkError(
@@ -31,10 +31,10 @@ export function applyRules(changed: boolean): void {
   }
   if (!changed && isInForce(firewall)) return;
   if (firewall.kind === "nft") {
-    run([firewall.path, "-f", "-"], nftRules(listForwardings()));
+    run([firewall.path, "-f", "-"], nftRules(forwardings));
     return;
   }
-  run([`${firewall.path}-restore`, "--noflush", "-w"], iptablesRules(listForwardings()));
+  run([`${firewall.path}-restore`, "--noflush", "-w"], iptablesRules(forwardings));
   for (const [table, ...rule] of IPTABLES_JUMPS) {
     if (test(firewall, table, ["-C", ...rule])) continue;
     run([firewall.path, "-w", "-t", table, "-A", ...rule]);

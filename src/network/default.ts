@@ -27,6 +27,7 @@ import {
 } from "./netlink-messages.ts";
 import {
   checkPorts,
+  type Forwarding,
   forgetForwardings,
   forwarding,
   listForwardings,
@@ -88,7 +89,7 @@ function attach(network: BuiltIn, target: NetworkTarget, options: NetworkArgumen
   const wanted = wantedAddress(network, options.args);
   using _lock = lockNetworks();
   const link = linkName(target.uuid, target.ifName);
-  const dropped = options.ports.length > 0 && forgetForwardings((entry) => !linkExists(entry.link));
+  if (options.ports.length > 0) dropForwardings((entry) => !linkExists(entry.link));
   const ports = (podIP: string) =>
     options.ports.map((port) => forwarding(port, { podIP, uuid: target.uuid, link }));
   checkPorts(ports(""), listForwardings());
@@ -99,7 +100,7 @@ function attach(network: BuiltIn, target: NetworkTarget, options: NetworkArgumen
     enableForwarding();
     if (options.ports.length > 0) routeLoopback(link);
     if (network.masquerade || options.ports.length > 0) {
-      applyRules(dropped || options.ports.length > 0);
+      applyRules(options.ports.length > 0);
     }
   } catch (error) {
     release(network, { address, uuid: target.uuid, ifName: target.ifName });
@@ -166,7 +167,7 @@ function takeFromTheDead(network: BuiltIn, target: NetworkTarget): string | unde
     ({ uuid, ifName }) => !linkExists(linkName(uuid, ifName)),
   );
   const addresses = new Set(dead.map(({ address }) => address));
-  if (forgetForwardings(({ podIP }) => addresses.has(podIP))) applyRules(true);
+  dropForwardings(({ podIP }) => addresses.has(podIP));
   for (const { address } of dead) freeAddress(network.name, address);
   return takeAddress(network.name, target, {
     first: network.first,
@@ -252,31 +253,41 @@ function detach(network: BuiltIn, target: NetworkTarget): void {
     ({ uuid, ifName }) => uuid === target.uuid && ifName === target.ifName,
   );
   removeLink(linkName(target.uuid, target.ifName));
-  const changed = forgetForwardings(
+  finish(
+    network,
+    leases,
     ({ uuid, link }) => uuid === target.uuid && link === linkName(target.uuid, target.ifName),
   );
-  finish(network, leases, changed);
 }
 
 /** What an attempt that failed has left. The lock is held. */
 function release(network: BuiltIn, taken: Lease): void {
   const link = linkName(taken.uuid, taken.ifName);
   removeLink(link);
-  finish(
-    network,
-    [taken],
-    forgetForwardings((entry) => entry.link === link),
-  );
+  finish(network, [taken], (entry) => entry.link === link);
+}
+
+type Gone = (entry: Forwarding) => boolean;
+
+/** Rules first: one that is no longer noted would never be removed, should this end in between. */
+function dropForwardings(gone: Gone): void {
+  const list = listForwardings();
+  const kept = list.filter((entry) => !gone(entry));
+  if (kept.length === list.length) return;
+  applyRules(true, kept);
+  forgetForwardings(gone);
 }
 
 /** Rules first: no address is handed out again while one of them names it. */
-function finish(network: BuiltIn, leases: readonly Lease[], changed: boolean): void {
+function finish(network: BuiltIn, leases: readonly Lease[], gone: Gone): void {
   const freed = new Set(leases.map(({ address }) => address));
   const used = BUILT_IN.some(({ name }) =>
     listLeases(name).some(({ address }) => name !== network.name || !freed.has(address)),
   );
-  if (!used && listForwardings().length === 0) removeRules();
-  else if (changed) applyRules(true);
+  if (!used && listForwardings().every(gone)) {
+    removeRules();
+    forgetForwardings(gone);
+  } else dropForwardings(gone);
   for (const address of freed) freeAddress(network.name, address);
 }
 

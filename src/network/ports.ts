@@ -94,9 +94,9 @@ export function noteForwardings(list: readonly Forwarding[]): void {
   }
 }
 
-/** Forgets those that `gone` says; true when there was one. */
-export function forgetForwardings(gone: (entry: Forwarding) => boolean): boolean {
-  const list = listForwardings().filter(gone);
-  for (const entry of list) rmSync(join(PORTS, nameOf(entry)), { force: true });
-  return list.length > 0;
+/** Forgets those that `gone` says. */
+export function forgetForwardings(gone: (entry: Forwarding) => boolean): void {
+  for (const entry of listForwardings().filter(gone)) {
+    rmSync(join(PORTS, nameOf(entry)), { force: true });
+  }
 }

@@ -266,6 +266,24 @@ test("a port whose pod has been killed is free for the next one", async () => {
   expect(b.address).not.toBe("");
 });
 
+test("a killed pod's port leads nowhere after gc, though a start that was refused noticed it first", async () => {
+  await using rkt = newRkt();
+  await ready(rkt);
+  await using living = await pod(rkt, ["--port=web:8080"]);
+  {
+    await using a = await pod(rkt, ["--port=web:8081"]);
+    a.kill("SIGKILL");
+    await a.finished;
+  }
+  await eventually(async () => command("ip", "-o", "link"), /^(?!.*rkt-.*rkt-)/s);
+  await rkt.fails(["run", "--port=web:8080", IMAGE], "already mapped");
+  await rkt.ok(["gc", "--grace-period=0s"]);
+  const rules = command("sh", "-c", "nft list table ip rkt 2>/dev/null || iptables-save");
+  expect(rules).toMatch(/\b8080\b/);
+  expect(rules).not.toMatch(/\b8081\b/);
+  expect(living.uuid).not.toBe("");
+});
+
 test("hosts names the pod's address, and a network that is not there is refused", async () => {
   await using rkt = newRkt();
   await ready(rkt);
