@@ -17,7 +17,7 @@ SOURCES := $(shell find src -name '*.ts' ! -name '*.test.ts') package.json tscon
 .PHONY: all deps quickstart test test-vm ok lint types unused unit bench stage1 man docs install uninstall \
 	check-reproducible clean
 
-all: dist/rkt dist/lib/appc.js
+all: dist/rkt dist/lib/appc.js dist/lib/oci.js
 
 deps:
 	@scripts/install-deps scripts/debian-packages.txt
@@ -47,9 +47,9 @@ dist/rkt: $(SOURCES) scripts/harden-executable.ts build/stage1 build/commit | $(
 $(BUN):
 	@scripts/install-deps scripts/debian-packages.txt
 
-# The App Container types as a library for other programs, also under Node.
-dist/lib/appc.js: $(SOURCES) | $(BUN)
-	$(BUN) build --target=node --format=esm src/appc/index.ts --outfile $@
+# The App Container and OCI types as libraries for other programs, also under Node.
+dist/lib/%.js: src/%/index.ts $(SOURCES) | $(BUN)
+	$(BUN) build --target=node --format=esm $< --outfile $@
 
 quickstart: deps
 	@$(MAKE) --no-print-directory dist/rkt

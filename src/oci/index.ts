@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// The OCI image specification and Docker's schema 2 as data: types, parsing, choice of platform. Pure, runs
+// under Node too.
+
+export { OciError, type OciErrorCode } from "./errors.ts";
+export type { OciSource, SourceManifest } from "./source.ts";
+export type {
+  Descriptor,
+  Digest,
+  OciConfig,
+  OciExecution,
+  OciHealthcheck,
+  OciHistory,
+  OciIndex,
+  OciManifest,
+  Platform,
+} from "./types.ts";
