@@ -19,6 +19,7 @@ export {
   renderTemplate,
   type TemplateValues,
 } from "./discovery.ts";
+export { DOCKER_ANNOTATIONS } from "./docker-annotations.ts";
 export { checkEnvironment, checkEnvironmentName } from "./environment.ts";
 export { ManifestError, type ManifestErrorCode } from "./errors.ts";
 export { imageIDFromDigest, imageKey, parseImageID, shortID } from "./image-id.ts";

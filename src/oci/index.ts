@@ -4,6 +4,7 @@
 
 export { OciError, type OciErrorCode } from "./errors.ts";
 export type { OciSource, SourceManifest } from "./source.ts";
+export { type ImageFacts, imageManifestOf } from "./to-app.ts";
 export type {
   Descriptor,
   Digest,
