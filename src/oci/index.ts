@@ -3,6 +3,21 @@
 // under Node too.
 
 export { OciError, type OciErrorCode } from "./errors.ts";
+export {
+  choosePlatform,
+  formatPlatform,
+  hostPlatform,
+  isIndexType,
+  isLayerType,
+  MAX_DOCUMENT_BYTES,
+  MEDIA_TYPES,
+  matchesPlatform,
+  parseConfig,
+  parseDigest,
+  parseIndex,
+  parseManifest,
+  parsePlatform,
+} from "./parse.ts";
 export type { OciSource, SourceManifest } from "./source.ts";
 export { type ImageFacts, imageManifestOf } from "./to-app.ts";
 export type {
