@@ -44,6 +44,7 @@ enum opcode {
   OP_SYSCTL = 36,
   OP_LABEL = 37,
   OP_ENTER = 32,
+  OP_STOP_SIGNAL = 34,
   OP_FILTER = 33,
   OP_VOLUME = 44,
   OP_COPY_VOLUME = 45,
@@ -124,6 +125,7 @@ enum opcode {
 #define ENTER_APP_PID 1
 #define ENTER_CGROUP 2
 #define ENTER_FLAGS 3
+#define STOP_SIGNAL_SIGNAL 0
 #define FILTER_LABEL 0
 #define FILTER_FLAGS 1
 #define FILTER_PROGRAM 2
@@ -205,6 +207,7 @@ static const char *const op_schema[OP_LIMIT] = {
     [OP_SYSCTL] = "ss",
     [OP_LABEL] = "ss",
     [OP_ENTER] = "uusu",
+    [OP_STOP_SIGNAL] = "u",
     [OP_FILTER] = "sub",
     [OP_VOLUME] = "ssuuu",
     [OP_COPY_VOLUME] = "uu",

@@ -216,6 +216,10 @@ static const char *check_order(const struct plan *plan) {
           return "a filter is no program";
         if (scope == APP && !rooted) return "an app's first operation makes no root";
         break;
+      case OP_STOP_SIGNAL:
+        if (op.f[STOP_SIGNAL_SIGNAL].n < 1 || op.f[STOP_SIGNAL_SIGNAL].n > 64) return "a signal is none";
+        if (!rooted) return "an app's first operation makes no root";
+        break;
       case OP_PRE_START:
       case OP_POST_STOP:
         if (op.f[PRE_START_ARGV].n == 0) return "an argument vector is empty";

@@ -48,6 +48,7 @@ struct app {
   struct tree tree;
   struct process process;
   struct op post_stop; /* code 0: none */
+  int stop;            /* the signal that asks the program to end */
   int gate;            /* see struct pod */
 };
 
@@ -187,7 +188,8 @@ static _Noreturn void execute(struct app *a, const struct op *op, struct report 
   die(a->ends->channel, a->index, r, op->index);
 }
 
-/* With a post-stop handler this process stays, keeps the root, and waits for the main one. TERM is passed on. */
+/* With a post-stop handler this process stays, keeps the root, and waits for the main one. TERM is passed on, as the
+ * signal that the app wants. */
 static _Noreturn void execute_and_stay(struct app *a, const struct op *op, struct report *r) {
   sigset_t awaited;
   sigemptyset(&awaited);
@@ -204,7 +206,7 @@ static _Noreturn void execute_and_stay(struct app *a, const struct op *op, struc
   for (;;) {
     siginfo_t info;
     if (waitpid(pid, &status, WNOHANG) == pid) break;
-    if (sigwaitinfo(&awaited, &info) == SIGTERM) kill(pid, SIGTERM);
+    if (sigwaitinfo(&awaited, &info) == SIGTERM) kill(pid, a->stop);
   }
   status = exit_status(status);
   /* The handler's own status changes nothing, as in rkt. */
@@ -280,6 +282,9 @@ static int app_apply(struct app *a, const struct op *op, struct report *r) {
     case OP_POST_STOP:
       a->post_stop = *op;
       return 0;
+    case OP_STOP_SIGNAL:
+      a->stop = (int)op->f[STOP_SIGNAL_SIGNAL].n;
+      return 0;
     default:
       if (tree_apply(&a->tree, op, &master, r) < 0) return -1;
       return master < 0 ? 0 : send_terminal(a, master, r);
@@ -289,7 +294,7 @@ static int app_apply(struct app *a, const struct op *op, struct report *r) {
 /* From the fork to execve. `cursor` stands behind `app`. */
 static _Noreturn void app_main(struct pod *pod, uint32_t index, struct cursor cursor) {
   struct app_ends ends = pod->apps[index];
-  struct app a = {.pod = pod, .index = index, .ends = &ends, .tree = TREE_NONE, .gate = pod->gate[0]};
+  struct app a = {.pod = pod, .index = index, .ends = &ends, .tree = TREE_NONE, .stop = SIGTERM, .gate = pod->gate[0]};
   struct report r = {.status = STATUS_FAILED};
   struct op op;
   a.tree.loans = pod->loans;
@@ -341,6 +346,17 @@ static int retire(const char *path, struct report *r) {
   return pivot_into(fd, path, r);
 }
 
+/* Takes the cursor behind the app's operations. A process that stays for a post-stop handler gets TERM in any case. */
+static int stop_signal(struct cursor *cursor) {
+  int signal = SIGTERM;
+  struct op op;
+  while (plan_next(cursor, &op) && op.code != OP_END) {
+    if (op.code == OP_STOP_SIGNAL) signal = (int)op.f[STOP_SIGNAL_SIGNAL].n;
+    if (op.code == OP_POST_STOP) signal = SIGTERM;
+  }
+  return signal;
+}
+
 static int start_app(struct pod *pod, uint32_t index, struct cursor *cursor, struct report *r) {
   struct app_ends *ends = &pod->apps[index];
   ends->pid = sys_clone(CLONE_NEWNS, -1);
@@ -349,8 +365,7 @@ static int start_app(struct pod *pod, uint32_t index, struct cursor *cursor, str
   close_fd(ends->channel);
   close_fd(ends->out);
   close_fd(ends->err);
-  struct op op;
-  plan_find(cursor, OP_END, &op);
+  ends->stop = stop_signal(cursor);
   return 0;
 }
 
@@ -397,7 +412,7 @@ static void pass_signal(const struct pod *pod, int signal) {
     return;
   }
   for (size_t i = 0; i < pod->count; i++)
-    if (pod->apps[i].pid > 0) kill(pod->apps[i].pid, signal);
+    if (pod->apps[i].pid > 0) kill(pod->apps[i].pid, signal == SIGTERM ? pod->apps[i].stop : signal);
 }
 
 /* Reaps everything that is there, reports the apps among it; returns how many of them still run. */

@@ -13,6 +13,7 @@ struct app_ends {
   int channel; /* messages; close-on-exec, so its end tells that the program runs */
   int out, err; /* write ends of the pipes, -1 with a terminal */
   pid_t pid;    /* PID 1's view */
+  int stop;     /* what asks that process to end */
 };
 
 struct pod {

@@ -30,7 +30,7 @@ enum message_type {
   MESSAGE_FAILED,   /* app or PID 1: `report` follows */
   MESSAGE_TERMINAL, /* app: the descriptor of the terminal's master */
   MESSAGE_EXITED,   /* PID 1: app `app` ended with `value` (an exit status) */
-  MESSAGE_SIGNAL,   /* supervisor to PID 1: send signal `value`: to the apps, or to all when it is SIGKILL */
+  MESSAGE_SIGNAL,   /* supervisor to PID 1: SIGTERM: each app gets its stop signal; SIGKILL: all get it */
   MESSAGE_GO,       /* supervisor to app: every app is ready, or what it asked for is done; to PID 1: its users are mapped */
   MESSAGE_JOIN,     /* app: put me into my cgroups; answered by MESSAGE_GO, or by the end */
   MESSAGE_MOUNT,    /* lender to supervisor: the descriptor of a mount, for operation `value` (see userns.h) */

@@ -82,6 +82,28 @@ describe("a generated pod manifest", () => {
     expect(appOf({ exec: "/b", args: ["y"] }).exec).toEqual(["/b", "y"]);
   });
 
+  test("gives arguments in Cmd's place to an image of Docker's that was not converted", () => {
+    const docker = (args: readonly string[], entrypoint: string | undefined, exec?: string) => {
+      const manifest = {
+        ...image({ exec: ["/e", "c"], user: "0", group: "0" }),
+        annotations: [
+          { name: "appc.io/docker/user", value: "" },
+          { name: "appc.io/docker/cmd", value: '["c"]' },
+          ...(entrypoint === undefined
+            ? []
+            : [{ name: "appc.io/docker/entrypoint", value: entrypoint }]),
+        ] as unknown as ImageManifest["annotations"],
+      };
+      const source = { overrides: { ...NOTHING, args, exec }, key: KEY, manifest };
+      return generatePodManifest([source], OPTIONS).apps[0]?.app?.exec;
+    };
+    expect(docker([], '["/e"]')).toEqual(["/e", "c"]);
+    expect(docker(["a", "b"], '["/e"]')).toEqual(["/e", "a", "b"]);
+    expect(docker(["a", "b"], undefined)).toEqual(["a", "b"]);
+    expect(docker(["a"], '["/e"]', "/x")).toEqual(["/x", "a"]);
+    expect(docker([], '["/e"]', "/x")).toEqual(["/x"]);
+  });
+
   test("runs an image without an app only with --exec, as the caller", () => {
     const bare = image();
     const source = (exec?: string) => [

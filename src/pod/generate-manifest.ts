@@ -7,8 +7,10 @@ import {
   type Annotation,
   type App,
   checkRuntimeLabels,
+  DOCKER_ANNOTATIONS,
   type EnvironmentVariable,
   type ExposedPort,
+  getAnnotation,
   type ImageKey,
   type ImageManifest,
   type Isolator,
@@ -136,7 +138,7 @@ function effectiveApp({ overrides, manifest }: AppSource, options: PodOptions): 
   const base = manifest.app ?? emptyApp(overrides, manifest, options);
   return {
     ...base,
-    exec: [...(overrides.exec === undefined ? base.exec : [overrides.exec]), ...overrides.args],
+    exec: effectiveExec(base.exec, overrides, manifest),
     user: overrides.user ?? base.user,
     group: overrides.group ?? base.group,
     supplementaryGIDs: overrides.supplementaryGIDs ?? base.supplementaryGIDs,
@@ -146,6 +148,24 @@ function effectiveApp({ overrides, manifest }: AppSource, options: PodOptions): 
     userAnnotations: overrides.userAnnotations ?? base.userAnnotations,
     userLabels: overrides.userLabels ?? base.userLabels,
   };
+}
+
+/** Docker's rule for an image that was not converted: arguments take the place of Cmd, --exec of both. */
+function effectiveExec(
+  exec: readonly string[],
+  overrides: AppOverrides,
+  { annotations }: ImageManifest,
+): readonly string[] {
+  if (overrides.exec !== undefined) return [overrides.exec, ...overrides.args];
+  const isView = getAnnotation(annotations, DOCKER_ANNOTATIONS.user) !== undefined;
+  if (!isView || overrides.args.length === 0) return [...exec, ...overrides.args];
+  const entrypoint = getAnnotation(annotations, DOCKER_ANNOTATIONS.entrypoint);
+  return [...(entrypoint === undefined ? [] : parseWords(entrypoint)), ...overrides.args];
+}
+
+function parseWords(json: string): readonly string[] {
+  const words: unknown = JSON.parse(json);
+  return Array.isArray(words) ? words.map(String) : [];
 }
 
 function emptyApp(overrides: AppOverrides, manifest: ImageManifest, options: PodOptions): App {

@@ -17,7 +17,7 @@ export interface Wanted {
  */
 export function enterAs(app: PlanApp, imageRoot: string, { user, group }: Wanted): ResolvedIds {
   // The app's own as numbers: its names were resolved already.
-  const wanted = resolveIds(
+  const { ids: wanted } = resolveIds(
     {
       user: user ?? String(app.ids.uid),
       group: group ?? String(app.ids.gid),

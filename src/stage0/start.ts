@@ -27,7 +27,7 @@ import type { LogPrefix, PlanApp, PodFiles } from "../stage1/plan/input.ts";
 import type { Plan } from "../stage1/plan/wire.ts";
 import { resolveIds } from "../stage1/resolve-user.ts";
 import { filterOfApp } from "../stage1/seccomp/filter.ts";
-import { isFromDocker } from "./from-docker.ts";
+import { dockerUser, isFromDocker, makesWorkingDirectory, stopSignal } from "./from-docker.ts";
 import type { LimitedPod } from "./limit-pod.ts";
 import { hasPlainIsolators } from "./plain-isolators.ts";
 import type { PreparedApp } from "./prepare.ts";
@@ -162,7 +162,14 @@ export function planApp(
   const runtime = pod.manifest.apps[index];
   if (runtime === undefined) throw new Error("an app that is not in its manifest");
   const { rootfs, imageRoot } = appRootfs(pod.path, name, dataDir);
-  const environment = appEnvironment(app, { appName: name });
+  const user = resolveIds(app, imageRoot, {
+    // Docker images name a user and no group: rkt then took the user's number (rkt-runtime §7.6).
+    groupMayBeUser: isFromDocker(image),
+    dockerUser: dockerUser(image, app),
+    // The pod's own copy has the pod's owners, a tree of the store the image's.
+    copiedFor: rootfs.kind === "directory" ? pod.userNamespace : undefined,
+  });
+  const environment = appEnvironment(app, { appName: name, account: user.account });
   const command = (exec: readonly string[]) =>
     findCommand(exec, { rootfs: imageRoot, app, environment, imageName: image.name });
   const handler = (event: "pre-start" | "post-stop") => {
@@ -173,16 +180,13 @@ export function planApp(
     runtime,
     app,
     rootfs,
-    ids: resolveIds(app, imageRoot, {
-      // Docker images name a user and no group: rkt then took the user's number (rkt-runtime §7.6).
-      groupMayBeUser: isFromDocker(image),
-      // The pod's own copy has the pod's owners, a tree of the store the image's.
-      copiedFor: rootfs.kind === "directory" ? pod.userNamespace : undefined,
-    }),
+    ids: user.ids,
     command: command(app.exec),
     preStart: handler("pre-start"),
     postStop: handler("post-stop"),
     environment,
+    stopSignal: stopSignal(image),
+    makeWorkingDirectory: makesWorkingDirectory(image, app),
   };
 }
 

@@ -25,7 +25,7 @@ symlinkSync("/bin/tool", join(root, "usr/bin/link"));
 symlinkSync("../../../../../../../bin/sh", join(root, "usr/bin/escape"));
 
 const ids = (user: string, group: string) =>
-  resolveIds({ user, group, supplementaryGIDs: [9] }, root);
+  resolveIds({ user, group, supplementaryGIDs: [9] }, root).ids;
 
 describe("resolveIds", () => {
   test("takes names from the image, numbers as they are, root without a file", () => {
@@ -57,8 +57,39 @@ describe("resolveIds", () => {
 
   test("falls back from group to user for an image of Docker's", () => {
     const app = { user: "web", group: "web", supplementaryGIDs: [] };
-    expect(resolveIds(app, root, { groupMayBeUser: true }).gid).toBe(33);
+    expect(resolveIds(app, root, { groupMayBeUser: true }).ids.gid).toBe(33);
     expect(() => resolveIds(app, root)).toThrow();
+  });
+
+  describe("by Docker's rules", () => {
+    const docker = (dockerUser: string, given: readonly number[] = []) => {
+      const [user = "", group = ""] = dockerUser.split(":");
+      const app = { user: user || "0", group: group || user || "0", supplementaryGIDs: given };
+      return resolveIds(app, root, { dockerUser });
+    };
+    test("takes the primary group, the memberships and the home of the image's files", () => {
+      const web = {
+        ids: { uid: 33, gid: 34, supplementaryGids: [35] },
+        account: { name: "web", home: "/" },
+      };
+      expect(docker("web")).toMatchObject(web);
+      expect(docker("33")).toMatchObject(web);
+      expect(docker("33:")).toMatchObject(web);
+      expect(docker("web", [7]).ids.supplementaryGids).toEqual([7]);
+      expect(docker("")).toMatchObject({ ids: { uid: 0, gid: 0, supplementaryGids: [] } });
+    });
+    test("takes root's group for a number that the image does not know", () => {
+      expect(docker("1001")).toMatchObject({
+        ids: { uid: 1001, gid: 0, supplementaryGids: [] },
+        account: { name: "1001", home: "/" },
+      });
+    });
+    test("takes a group that is named, and no memberships", () => {
+      expect(docker("web:root").ids).toEqual({ uid: 33, gid: 0, supplementaryGids: [] });
+      expect(docker("1001:5").ids).toEqual({ uid: 1001, gid: 5, supplementaryGids: [] });
+      expect(() => docker("web:none")).toThrow('failed to configure group "none"');
+      expect(() => docker("none")).toThrow('failed to configure user "none"');
+    });
   });
 
   test("is not led out of the image, nor blocked, by what is at /etc/passwd", () => {
@@ -149,6 +180,14 @@ describe("boundingSet", () => {
       'cannot use the capability "CAP_FLY": no such capability',
     );
   });
+});
+
+test("appEnvironment takes the user's defaults from the image's account", () => {
+  const environment = [{ name: "USER", value: "u" }];
+  const account = { name: "web", home: "" };
+  expect(
+    Object.fromEntries(appEnvironment({ environment }, { appName: "a", account })),
+  ).toMatchObject({ USER: "u", LOGNAME: "web", HOME: "/" });
 });
 
 test("appEnvironment fills in what is missing and lets the app win", () => {

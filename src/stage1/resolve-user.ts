@@ -62,9 +62,26 @@ function failure(kind: Kind, text: string, rootFd: number): Stage1Error {
   });
 }
 
+/** A user of the image, as its /etc/passwd has it. */
+export interface Account {
+  readonly name: string;
+  readonly home: string;
+}
+
+export interface ResolvedUser {
+  readonly ids: ResolvedIds;
+  /** Where Docker's rules hold. */
+  readonly account: Account | undefined;
+}
+
 export interface ResolveOptions {
   /** An image that came from Docker may name its user as group without having that group: then gid = uid. */
   readonly groupMayBeUser?: boolean | undefined;
+  /**
+   * USER of an image that was not converted. Without a group in it Docker takes the groups of the image's files: the
+   * primary one, or root's for a number that is not listed, and those that the user is a member of.
+   */
+  readonly dockerUser?: string | undefined;
   /** The files of `rootfs` belong to these ids: they were copied for a user namespace. */
   readonly copiedFor?: IdRange | undefined;
 }
@@ -77,13 +94,61 @@ export function resolveIds(
   app: Pick<App, "user" | "group" | "supplementaryGIDs">,
   rootfs: string,
   options: ResolveOptions = {},
-): ResolvedIds {
+): ResolvedUser {
   return withImageRoot(rootfs, (rootFd) => {
-    const uid = resolve(rootFd, "user", app.user, options.copiedFor);
+    const { dockerUser, copiedFor } = options;
+    const entry = dockerUser === undefined ? undefined : findAccount(rootFd, app.user);
+    const uid = entry?.uid ?? resolve(rootFd, "user", app.user, copiedFor);
     if (uid === undefined) throw failure("user", app.user, rootFd);
+    const given = app.supplementaryGIDs;
+    if (dockerUser !== undefined && !/:./.test(dockerUser)) {
+      const account = entry ?? unlisted(uid);
+      const groups = given.length > 0 ? given : groupsOf(rootFd, account.name);
+      return { ids: { uid, gid: account.gid, supplementaryGids: groups }, account };
+    }
     const fallback = options.groupMayBeUser === true && app.group === app.user ? uid : undefined;
-    const gid = resolve(rootFd, "group", app.group, options.copiedFor) ?? fallback;
+    const gid = resolve(rootFd, "group", app.group, copiedFor) ?? fallback;
     if (gid === undefined) throw failure("group", app.group, rootFd);
-    return { uid, gid, supplementaryGids: app.supplementaryGIDs };
+    const account = dockerUser === undefined ? undefined : (entry ?? unlisted(uid));
+    return { ids: { uid, gid, supplementaryGids: given }, account };
   });
+}
+
+interface PasswdEntry extends Account {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** Docker's idea of a number that the image does not know. */
+const unlisted = (uid: number): PasswdEntry => ({
+  name: uid === 0 ? "root" : String(uid),
+  uid,
+  gid: 0,
+  home: "/",
+});
+
+/** The first line of the image's /etc/passwd that has this name or this number (passwd(5)). */
+function findAccount(rootFd: number, user: string): PasswdEntry | undefined {
+  for (const line of (readInRoot(rootFd, FILE.user) ?? "").split("\n")) {
+    const [name = "", , uidText = "", gidText = "", , home = ""] = line.split(":");
+    const uid = parseId(uidText);
+    const gid = parseId(gidText);
+    if (uid === undefined || gid === undefined || name === "") continue;
+    if (name === user || uid === parseId(user)) return { name, uid, gid, home };
+  }
+  return undefined;
+}
+
+/** As many as setgroups(2) takes. */
+const MAX_GROUPS = 65_536;
+
+/** The groups whose line in the image's /etc/group has the user as a member (group(5)). */
+function groupsOf(rootFd: number, user: string): readonly number[] {
+  const groups = new Set<number>();
+  for (const line of (readInRoot(rootFd, FILE.group) ?? "").split("\n")) {
+    const [, , gidText = "", members = ""] = line.trimEnd().split(":");
+    const gid = parseId(gidText);
+    if (gid !== undefined && members.split(",").includes(user)) groups.add(gid);
+  }
+  return [...groups].slice(0, MAX_GROUPS);
 }

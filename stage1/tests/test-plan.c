@@ -111,6 +111,12 @@ static void filter(uint32_t size) {
   end(at);
 }
 
+static void stop_signal(uint32_t number) {
+  size_t at = begin(OP_STOP_SIGNAL);
+  put32(number);
+  end(at);
+}
+
 static int failures;
 
 static void expect(const char *what, const char *wanted) {
@@ -192,6 +198,14 @@ int main(void) {
   expect("no pod", "the last operation is missing");
   header(), options(PLAN_MAX_APPS + 1), finish(1);
   expect("too many apps", "there are too many apps");
+  for (uint32_t number = 0; number <= 65; number += 65) {
+    header(), options(1), empty_op(OP_POD), app("a"), root(), stop_signal(number), execute(1), empty_op(OP_END), finish(7);
+    expect("a stop signal out of range", "a signal is none");
+  }
+  header(), options(1), empty_op(OP_POD), app("a"), root(), stop_signal(64), execute(1), empty_op(OP_END), finish(7);
+  expect("a stop signal", NULL);
+  header(), options(1), empty_op(OP_POD), app("a"), stop_signal(3), finish(4);
+  expect("a stop signal before the root", "an app's first operation makes no root");
   header(), options(0), empty_op(OP_POD), app("a"), finish(3);
   expect("an app that was not announced", "there are more apps than announced");
   header(), options(2), empty_op(OP_POD), app("a"), root(), execute(1), empty_op(OP_END), finish(6);

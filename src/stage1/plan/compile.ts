@@ -229,6 +229,10 @@ function compileApp(input: PlanInput, app: PlanApp, volumes: readonly Op[]): Op[
   ops.push(...configurationFiles(input));
   // Volumes cover what the image and the steps above put there (rkt-runtime.md §8 leaves a mounted /sys).
   ops.push(...volumes);
+  if (app.makeWorkingDirectory === true) {
+    const [, ...missing] = withParents([workingDirectory(app)]);
+    ops.push(...missing.map((path) => makeDirectory(path)));
+  }
   // After the binds: their targets had to be made, and /etc/hostname comes from below /proc/sys.
   ops.push(...protection(input.insecure.paths));
   if (app.runtime.readOnlyRootFS) {
@@ -248,6 +252,7 @@ function compileApp(input: PlanInput, app: PlanApp, volumes: readonly Op[]): Op[
   // No program of the pod runs before the last app is set up: a failure then leaves nothing half done, and no
   // program can watch a set-up.
   ops.push({ kind: "ready" });
+  if (app.stopSignal !== undefined) ops.push({ kind: "stopSignal", signal: app.stopSignal });
   if (app.preStart !== undefined) {
     ops.push({ kind: "preStart", path: app.preStart.path, argv: argv(app.preStart) });
   }

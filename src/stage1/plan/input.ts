@@ -65,6 +65,10 @@ export interface PlanApp {
   readonly environment: readonly (readonly [name: string, value: string])[];
   readonly cgroups?: AppCgroups | undefined;
   readonly label?: SecurityLabel | undefined;
+  /** What asks it to end. Default SIGTERM. */
+  readonly stopSignal?: number | undefined;
+  /** The working directory is made, root's, where the image has none (Docker). */
+  readonly makeWorkingDirectory?: boolean | undefined;
 }
 
 /** Files that the pod binds into every app; absent ones are not touched. */

@@ -186,6 +186,8 @@ export const OPCODES = {
   label: { code: 37, fields: { module: "string", text: "string" } },
   /** Only in a plan for `enter`, instead of `pod`. */
   enter: { code: 32, fields: { podPid: "u32", appPid: "u32", cgroup: "string", flags: "u32" } },
+  /** In an app: what PID 1 sends it, instead of SIGTERM, when it is to end. 1 to 64. */
+  stopSignal: { code: 34, fields: { signal: "u32" } },
   /** The app's seccomp filter; `label` says to people what it is, `program` is struct sock_filter[]. */
   filter: { code: 33, fields: { label: "string", flags: "u32", program: "bytes" } },
   /** The supervisor opens a volume's source, the only time that it is looked up. */

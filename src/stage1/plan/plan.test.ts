@@ -69,6 +69,18 @@ describe("golden plans", () => {
     expect(describePlan(compilePlan(input([app("one")])))).toMatchSnapshot();
   });
 
+  test("an app as Docker has it: a stop signal, a working directory to make", () => {
+    const base = app("one");
+    const docker = app("one", {
+      app: { ...base.app, workingDirectory: "/srv/app" },
+      stopSignal: 3,
+      makeWorkingDirectory: true,
+    });
+    const ops = describePlan(compilePlan(input([docker]))).split("\n");
+    const plain = new Set(describePlan(compilePlan(input([base]))).split("\n"));
+    expect(ops.filter((line) => !plain.has(line))).toMatchSnapshot();
+  });
+
   test("two apps, volumes, handlers, isolators, files, host network", () => {
     const first = app("first", {
       rootfs: { kind: "directory", path: "stage1/rootfs/opt/stage2/first/rootfs" },
