@@ -1,24 +1,43 @@
 // SPDX-License-Identifier: Apache-2.0
-// Puts the rules in force: with nft where it is, else with iptables. Callers hold the networks' lock.
+// Puts the rules in force: with nft where it is, else with iptables. What was put there is noted, so that it is
+// noticed when it is there no longer, and goes with the tool it came with. Callers hold the networks' lock.
+import { readFileSync, readlinkSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { isErrno } from "../lib/errors.ts";
 import { NETLINK_NETFILTER, NetlinkSocket } from "../sys/netlink.ts";
 import { findTool, runTool } from "../sys/run-tool.ts";
 import { NetworkError } from "./errors.ts";
 import { IPTABLES_JUMPS, iptablesRules, NFT_REMOVE, nftRules, TABLE } from "./masquerade.ts";
-import { getTable } from "./netlink-messages.ts";
-import { listForwardings } from "./ports.ts";
+import { generationIn, getGeneration, getTable } from "./netlink-messages.ts";
+import { RUN_DIRECTORY } from "./network-lock.ts";
+import { type Forwarding, forgetForwardings, listForwardings } from "./ports.ts";
 
-type Firewall = { readonly kind: "nft" | "iptables"; readonly path: string };
+const NOTE = join(RUN_DIRECTORY, "rules");
 
-function findFirewall(): Firewall | undefined {
-  const nft = findTool("nft");
-  if (nft !== undefined) return { kind: "nft", path: nft };
-  const iptables = findTool("iptables");
-  return iptables === undefined ? undefined : { kind: "iptables", path: iptables };
+type Tool = "nft" | "iptables";
+type Firewall = { readonly kind: Tool; readonly path: string };
+
+/** What was put in force, where, and the number that the kernel gave to all nftables rules then; -1: unknown. */
+interface Note {
+  readonly tool: Tool;
+  readonly netns: string;
+  readonly generation: number;
 }
 
-/** Makes the rules when they are not there; `changed`: also when they are. */
-export function applyRules(changed: boolean, forwardings = listForwardings()): void {
+function findFirewall(wanted?: Tool): Firewall | undefined {
+  for (const kind of wanted === undefined ? (["nft", "iptables"] as const) : [wanted]) {
+    const path = findTool(kind);
+    if (path !== undefined) return { kind, path };
+  }
+  return undefined;
+}
+
+/** Makes the rules when they are not as they were made; `changed`: in any case. */
+export function applyRules(changed: boolean, ports = listForwardings()): void {
+  const forwardings = ports.filter(({ plugins }) => plugins === undefined);
+  const note = readNote();
+  // The usual case, and no tool is looked for.
+  if (!changed && note?.tool === "nft" && isUntouched(note)) return;
   const firewall = findFirewall();
   if (firewall === undefined) {
     throw new NetworkError(
@@ -29,21 +48,47 @@ export function applyRules(changed: boolean, forwardings = listForwardings()): v
       },
     );
   }
-  if (!changed && isInForce(firewall)) return;
-  if (firewall.kind === "nft") {
-    run([firewall.path, "-f", "-"], nftRules(forwardings));
+  if (note !== undefined && note.tool !== firewall.kind) removeWith(note.tool);
+  // Before the first rule: whatever happens from here on, who removes them knows by what.
+  writeNote(firewall.kind, -1);
+  if (firewall.kind === "iptables") {
+    applyIptables(firewall, iptablesRules(forwardings));
     return;
   }
-  run([`${firewall.path}-restore`, "--noflush", "-w"], iptablesRules(forwardings));
+  const before = generation();
+  run([firewall.path, "-f", "-"], nftRules(forwardings));
+  const after = generation();
+  // Somebody else was at it meanwhile, and may have taken ours away: the next pod makes them again.
+  if (after === before + 1) writeNote("nft", after);
+}
+
+/** Rules first: one that is no longer noted would never be removed, should this end in between. */
+export function dropForwardings(gone: (entry: Forwarding) => boolean): void {
+  const list = listForwardings();
+  const kept = list.filter((entry) => !gone(entry));
+  if (kept.length === list.length) return;
+  applyRules(true, kept);
+  forgetForwardings(gone);
+}
+
+/** The rules in our chains come all at once; those that lead there one by one, each when it is not there. */
+function applyIptables(firewall: Firewall, rules: string): void {
+  run([`${firewall.path}-restore`, "--noflush", "-w"], rules);
   for (const [table, ...rule] of IPTABLES_JUMPS) {
     if (test(firewall, table, ["-C", ...rule])) continue;
     run([firewall.path, "-w", "-t", table, "-A", ...rule]);
   }
 }
 
-function isInForce(firewall: Firewall): boolean {
-  if (firewall.kind === "nft") return hasTable();
-  return IPTABLES_JUMPS.every(([table, ...rule]) => test(firewall, table, ["-C", ...rule]));
+/** The number counts every change of any table: a flush, or a rule that somebody deleted. */
+function isUntouched(note: Note): boolean {
+  return note.generation >= 0 && note.generation === generation();
+}
+
+function generation(): number {
+  using socket = new NetlinkSocket(NETLINK_NETFILTER);
+  const [reply] = socket.request([getGeneration()]);
+  return reply === undefined ? -1 : generationIn(reply.body);
 }
 
 function hasTable(): boolean {
@@ -52,17 +97,53 @@ function hasTable(): boolean {
     socket.request([getTable(TABLE)]);
     return true;
   } catch (error) {
-    if (isErrno(error, "ENOENT")) return false;
+    // EINVAL: the kernel has no nftables.
+    if (isErrno(error, "ENOENT", "EINVAL")) return false;
     throw error;
   }
 }
 
+/** Undefined also for rules of another network namespace or boot. */
+function readNote(): Note | undefined {
+  let text: string;
+  try {
+    text = readFileSync(NOTE, "utf8");
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return undefined;
+    throw error;
+  }
+  const [tool = "", netns = "", generation = ""] = text.trimEnd().split(" ");
+  if ((tool !== "nft" && tool !== "iptables") || netns !== ownNamespace()) return undefined;
+  return { tool, netns, generation: /^\d+$/.test(generation) ? Number(generation) : -1 };
+}
+
+function writeNote(tool: Tool, generation: number): void {
+  writeFileSync(`${NOTE}.new`, `${tool} ${ownNamespace()} ${generation}\n`, { mode: 0o644 });
+  renameSync(`${NOTE}.new`, NOTE);
+}
+
+const ownNamespace = (): string => readlinkSync("/proc/self/ns/net");
+
 /** Nothing of ours is left, nor was anything changed when nothing was there. */
 export function removeRules(): void {
-  const firewall = findFirewall();
-  if (firewall === undefined) return;
-  if (firewall.kind === "nft") {
-    if (hasTable()) run([firewall.path, "-f", "-"], NFT_REMOVE);
+  const note = readNote();
+  if (note?.tool === "iptables") removeWith("iptables");
+  // Asked and not noted: the kernel knows, and it costs no process.
+  if (hasTable()) removeWith("nft");
+  rmSync(NOTE, { force: true });
+}
+
+function removeWith(tool: Tool): void {
+  const firewall = findFirewall(tool);
+  if (firewall === undefined) {
+    throw new NetworkError(
+      "FIREWALL",
+      `cannot remove rules: ${tool}, which made them, is not there`,
+      { remedy: `install ${tool} again, then rkt gc` },
+    );
+  }
+  if (tool === "nft") {
+    run([firewall.path, "-f", "-"], NFT_REMOVE);
     return;
   }
   for (const [table, ...rule] of IPTABLES_JUMPS) {

@@ -57,7 +57,7 @@ describe("rules", () => {
     podIP: "172.16.28.2",
     podPort: 80,
     uuid: "u",
-    link: "rkt-1",
+    ifName: "eth0",
   };
   const list: Forwarding[] = [base, { ...base, protocol: "udp", hostIP: "10.0.0.1", podPort: 53 }];
 

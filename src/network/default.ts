@@ -2,29 +2,26 @@
 // The networks `default` and `default-restricted` (rkt-runtime §10.2): a pair of links for each pod, an address from
 // the network's range, routes by the host, and for `default` the host's address towards the outside. No plugin, and
 // after the first pod no process: the kernel is asked by netlink.
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { isErrno } from "../lib/errors.ts";
 import { quote } from "../lib/text.ts";
-import { type Lock, lockFile } from "../sys/lock.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../sys/netlink.ts";
 import { inNetworkNamespace } from "../sys/network-namespace.ts";
-import { applyRules, removeRules } from "./apply-rules.ts";
+import { applyRules, dropForwardings, removeRules } from "./apply-rules.ts";
 import { freeAddress, type Lease, listLeases, takeAddress } from "./default-leases.ts";
-import type { Attachment, NetworkArguments, NetworkDriver, NetworkTarget } from "./driver.ts";
+import type {
+  Attachment,
+  NetworkArguments,
+  NetworkDriver,
+  NetworkTarget,
+  PortMapping,
+} from "./driver.ts";
 import { NetworkError } from "./errors.ts";
+import { findLink, hasLink, makeLink, removeLink } from "./host-links.ts";
 import { toNumber } from "./ipv4.ts";
-import { LINK_PREFIX } from "./masquerade.ts";
-import {
-  addAddress,
-  addRoute,
-  deleteLink,
-  getLink,
-  linkIndex,
-  makeVeth,
-  RTM_NEWLINK,
-  setLinkUp,
-} from "./netlink-messages.ts";
+import { addAddress, addRoute, setLinkUp } from "./netlink-messages.ts";
+import { lockNetworks } from "./network-lock.ts";
 import {
   checkPorts,
   type Forwarding,
@@ -32,7 +29,6 @@ import {
   forwarding,
   listForwardings,
   noteForwardings,
-  RUN_DIRECTORY,
 } from "./ports.ts";
 
 interface BuiltIn {
@@ -69,41 +65,46 @@ export const BUILT_IN: readonly BuiltIn[] = [
   },
 ];
 
-const lockNetworks = (): Lock => {
-  mkdirSync(RUN_DIRECTORY, { recursive: true, mode: 0o755 });
-  return lockFile(join(RUN_DIRECTORY, "network.lock"), "exclusive", 0o600);
-};
-
-/** The host's end of a pod's link: at most 15 bytes (netdevice(7)). */
-const linkName = (uuid: string, ifName: string): string =>
-  `${LINK_PREFIX}${uuid.slice(0, 8)}${ifName.replace(/^eth/, "-").slice(0, 3)}`;
-
 export function builtInDriver(network: BuiltIn): NetworkDriver {
   return {
-    attach: async (target, options) => attach(network, target, options),
+    async attach(target, options) {
+      using _lock = lockNetworks();
+      if (options.ports.length > 0) await takePortsOfTheDead(target, options.ports);
+      return attach(network, target, options);
+    },
     detach: async (target) => detach(network, target),
   };
 }
 
+/** A pod that was killed has its ports until somebody else wants one. */
+async function takePortsOfTheDead(
+  target: NetworkTarget,
+  ports: readonly PortMapping[],
+): Promise<void> {
+  dropForwardings((entry) => entry.plugins === undefined && !hasLink(entry));
+  if (!listForwardings().some((entry) => entry.plugins !== undefined)) return;
+  const { reclaimPorts } = await import("./cni/driver.ts");
+  await reclaimPorts(ports.map((port) => forwarding(port, { ...target, podIP: "" })));
+}
+
+/** The lock is held. */
 function attach(network: BuiltIn, target: NetworkTarget, options: NetworkArguments): Attachment {
   const wanted = wantedAddress(network, options.args);
-  using _lock = lockNetworks();
-  const link = linkName(target.uuid, target.ifName);
-  if (options.ports.length > 0) dropForwardings((entry) => !linkExists(entry.link));
+  const { uuid, ifName } = target;
   const ports = (podIP: string) =>
-    options.ports.map((port) => forwarding(port, { podIP, uuid: target.uuid, link }));
+    options.ports.map((port) => forwarding(port, { podIP, uuid, ifName }));
   checkPorts(ports(""), listForwardings());
   const address = lease(network, target, wanted);
   try {
-    if (ports.length > 0) noteForwardings(ports(address));
-    connect(network, { target, link, address });
+    if (options.ports.length > 0) noteForwardings(ports(address));
+    const link = connect(network, target, address);
     enableForwarding();
     if (options.ports.length > 0) routeLoopback(link);
-    if (network.masquerade || options.ports.length > 0) {
-      applyRules(options.ports.length > 0);
-    }
+    // Also for a pod that needs none: those of other pods may have been flushed, and they guard their links.
+    const mapped = options.ports.length > 0;
+    if (network.masquerade || mapped || listForwardings().length > 0) applyRules(mapped);
   } catch (error) {
-    release(network, { address, uuid: target.uuid, ifName: target.ifName });
+    tryRelease(network, { address, uuid, ifName });
     throw explain(error, network);
   }
   return {
@@ -163,9 +164,7 @@ function lease(network: BuiltIn, target: NetworkTarget, wanted: string | undefin
  * link with the pod. Nobody asks for this until the range is used up.
  */
 function takeFromTheDead(network: BuiltIn, target: NetworkTarget): string | undefined {
-  const dead = listLeases(network.name).filter(
-    ({ uuid, ifName }) => !linkExists(linkName(uuid, ifName)),
-  );
+  const dead = listLeases(network.name).filter((lease) => !hasLink(lease));
   const addresses = new Set(dead.map(({ address }) => address));
   dropForwardings(({ podIP }) => addresses.has(podIP));
   for (const { address } of dead) freeAddress(network.name, address);
@@ -176,37 +175,19 @@ function takeFromTheDead(network: BuiltIn, target: NetworkTarget): string | unde
   });
 }
 
-function linkExists(name: string): boolean {
-  using socket = new NetlinkSocket(NETLINK_ROUTE);
-  return findLink(socket, name) !== undefined;
-}
-
-function findLink(socket: NetlinkSocket, name: string): number | undefined {
-  try {
-    const reply = socket.request([getLink(name)]).find(({ type }) => type === RTM_NEWLINK);
-    return reply === undefined ? undefined : linkIndex(reply.body);
-  } catch (error) {
-    if (isErrno(error, "ENODEV")) return undefined;
-    throw error;
-  }
-}
-
 const LOOPBACK_INDEX = 1;
 
-interface Connection {
-  readonly target: NetworkTarget;
-  readonly link: string;
-  readonly address: string;
-}
-
-/** The pair of links, and at both ends addresses and routes: each side sees the other as its only neighbour. */
-function connect(network: BuiltIn, { target, link, address }: Connection): void {
+/**
+ * The pair of links, and at both ends addresses and routes: each side sees the other as its only neighbour. Returns
+ * the name of the host's end.
+ */
+function connect(network: BuiltIn, target: NetworkTarget, address: string): string {
   const { gateway, subnet, prefix } = network;
   using host = new NetlinkSocket(NETLINK_ROUTE);
-  host.request([makeVeth(link, target.ifName, target.netnsFd)]);
-  const near = findLink(host, link);
+  const link = makeLink(host, target, target.netnsFd);
+  const near = findLink(host, link)?.index;
   using pod = inNetworkNamespace(target.netnsFd, () => new NetlinkSocket(NETLINK_ROUTE));
-  const far = findLink(pod, target.ifName);
+  const far = findLink(pod, target.ifName)?.index;
   if (near === undefined || far === undefined) throw new Error("the pair of links is not there");
   host.request([
     addAddress(near, gateway, 32),
@@ -222,6 +203,7 @@ function connect(network: BuiltIn, { target, link, address }: Connection): void 
   ]);
   // Another network may have brought a way out: the first one counts, as with the reference's plugins.
   if (network.masquerade) addDefaultRoute(pod, way);
+  return link;
 }
 
 function addDefaultRoute(
@@ -252,52 +234,37 @@ function detach(network: BuiltIn, target: NetworkTarget): void {
   const leases = listLeases(network.name).filter(
     ({ uuid, ifName }) => uuid === target.uuid && ifName === target.ifName,
   );
-  removeLink(linkName(target.uuid, target.ifName));
-  finish(
-    network,
-    leases,
-    ({ uuid, link }) => uuid === target.uuid && link === linkName(target.uuid, target.ifName),
-  );
+  removeLink(target);
+  finish(network, leases, target);
 }
 
-/** What an attempt that failed has left. The lock is held. */
-function release(network: BuiltIn, taken: Lease): void {
-  const link = linkName(taken.uuid, taken.ifName);
-  removeLink(link);
-  finish(network, [taken], (entry) => entry.link === link);
-}
-
-type Gone = (entry: Forwarding) => boolean;
-
-/** Rules first: one that is no longer noted would never be removed, should this end in between. */
-function dropForwardings(gone: Gone): void {
-  const list = listForwardings();
-  const kept = list.filter((entry) => !gone(entry));
-  if (kept.length === list.length) return;
-  applyRules(true, kept);
-  forgetForwardings(gone);
+/** After an attempt that failed; the lock is held. Why it failed is what matters: the rest is for gc. */
+function tryRelease(network: BuiltIn, taken: Lease): void {
+  try {
+    removeLink(taken);
+    finish(network, [taken], taken);
+  } catch {
+    // The pod's note of its networks stays, and gc says what is wrong.
+  }
 }
 
 /** Rules first: no address is handed out again while one of them names it. */
-function finish(network: BuiltIn, leases: readonly Lease[], gone: Gone): void {
+function finish(
+  network: BuiltIn,
+  leases: readonly Lease[],
+  pod: Pick<Forwarding, "uuid" | "ifName">,
+): void {
+  const gone = (entry: Forwarding): boolean =>
+    entry.uuid === pod.uuid && entry.ifName === pod.ifName && entry.plugins === undefined;
   const freed = new Set(leases.map(({ address }) => address));
   const used = BUILT_IN.some(({ name }) =>
     listLeases(name).some(({ address }) => name !== network.name || !freed.has(address)),
   );
-  if (!used && listForwardings().every(gone)) {
+  if (!used && listForwardings().every((entry) => entry.plugins !== undefined || gone(entry))) {
     removeRules();
     forgetForwardings(gone);
   } else dropForwardings(gone);
   for (const address of freed) freeAddress(network.name, address);
-}
-
-function removeLink(name: string): void {
-  using socket = new NetlinkSocket(NETLINK_ROUTE);
-  try {
-    socket.request([deleteLink(name)]);
-  } catch (error) {
-    if (!isErrno(error, "ENODEV")) throw error;
-  }
 }
 
 /** The network's configuration as rkt had it, for the copy in the pod. */

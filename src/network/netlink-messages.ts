@@ -57,6 +57,7 @@ const RTM_NEWADDR = 20;
 const RTM_NEWROUTE = 24;
 const IFLA_IFNAME = 3;
 const IFLA_LINKINFO = 18;
+const IFLA_IFALIAS = 20;
 const IFLA_NET_NS_FD = 28;
 const IFLA_INFO_KIND = 1;
 const IFLA_INFO_DATA = 2;
@@ -107,6 +108,32 @@ export const deleteLink = (name: string): NetlinkRequest => ({
   flags: 0,
   body: concat([link(0, 0), attribute(IFLA_IFNAME, text(name))]),
 });
+
+/** A word about a link (`ip link` shows it), at most 255 bytes; the kernel takes it only for a link that is there. */
+export const setAlias = (name: string, alias: string): NetlinkRequest => ({
+  name: `mark the link ${name}`,
+  type: RTM_NEWLINK,
+  flags: 0,
+  body: concat([
+    link(0, 0),
+    attribute(IFLA_IFNAME, text(name)),
+    attribute(IFLA_IFALIAS, encoder.encode(alias)),
+  ]),
+});
+
+/** The alias in the answer to `getLink`; "" without one. */
+export function linkAlias(body: Uint8Array): string {
+  const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
+  for (let at = 16; at + 4 <= body.length; ) {
+    const length = view.getUint16(at, true);
+    if (length < 4) break;
+    if (view.getUint16(at + 2, true) === IFLA_IFALIAS) {
+      return new TextDecoder().decode(body.subarray(at + 4, at + length)).replace(/\0.*$/s, "");
+    }
+    at += (length + 3) & ~3;
+  }
+  return "";
+}
 
 /** The index in the answer to `getLink`. */
 export const linkIndex = (body: Uint8Array): number =>
@@ -184,3 +211,17 @@ export const getTable = (name: string): NetlinkRequest => ({
   // struct nfgenmsg: family, version, resource
   body: concat([Uint8Array.of(AF_INET, 0, 0, 0), attribute(NFTA_TABLE_NAME, text(name))]),
 });
+
+const NFT_MSG_GETGEN = (10 << 8) | 16;
+
+/** The number of the last change of any nftables rule of the network namespace. */
+export const getGeneration = (): NetlinkRequest => ({
+  name: "look up the generation of rules",
+  type: NFT_MSG_GETGEN,
+  flags: 0,
+  body: new Uint8Array(4),
+});
+
+/** The number in the answer: its first attribute, behind struct nfgenmsg, in network order. */
+export const generationIn = (body: Uint8Array): number =>
+  new DataView(body.buffer, body.byteOffset).getUint32(8);

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which ports of the host lead to which pod: one file for each in /run/rkt/ports. Like the rules that are made from
-// them they do not survive a reboot. Callers hold the networks' lock.
+// Which ports of the host lead to which pod: one file for each in /run/rkt/ports, whoever makes the rules. Like these
+// they do not survive a reboot. Callers hold the networks' lock.
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { isErrno } from "../lib/errors.ts";
 import { isPortInUse } from "../sys/port-in-use.ts";
+import type { CniHost } from "./cni/plugin.ts";
 import type { PortMapping } from "./driver.ts";
 import { NetworkError } from "./errors.ts";
+import { RUN_DIRECTORY } from "./network-lock.ts";
 
-export const RUN_DIRECTORY = "/run/rkt";
 const PORTS = join(RUN_DIRECTORY, "ports");
 const NEW = join(RUN_DIRECTORY, "port.new");
 const ANY = "0.0.0.0";
@@ -22,8 +23,19 @@ export interface Forwarding {
   readonly podIP: string;
   readonly podPort: number;
   readonly uuid: string;
-  /** The host's end of the pod's link. */
-  readonly link: string;
+  /** The pod's end of its link: eth0. */
+  readonly ifName: string;
+  /** Mapped by plugins: there is no rule of ours. */
+  readonly plugins?: PluginPort | undefined;
+}
+
+/** How to know whether the pod of a plugin's port lives, and to take the port from it when it does not. */
+export interface PluginPort {
+  /** rkt, which becomes the pod's supervisor. */
+  readonly pid: number;
+  /** The pod's network namespace as proc(5) shows it. */
+  readonly netns: string;
+  readonly host: CniHost;
 }
 
 const nameOf = ({ protocol, hostIP, hostPort }: Forwarding): string =>
@@ -43,7 +55,7 @@ export function listForwardings(): Forwarding[] {
 /** The pod's side of a mapping is known when it has an address. */
 export function forwarding(
   mapping: PortMapping,
-  pod: Pick<Forwarding, "podIP" | "uuid" | "link">,
+  pod: Pick<Forwarding, "podIP" | "uuid" | "ifName" | "plugins">,
 ): Forwarding {
   const { protocol, hostIP = ANY, hostPort, podPort } = mapping;
   return { protocol, hostIP, hostPort, podPort, ...pod };

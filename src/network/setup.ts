@@ -53,6 +53,8 @@ export async function setUpNetworks(
   places: NetworkPlaces,
 ): Promise<PodNetworks> {
   const networks = await choose(requests, places);
+  // Of a start that failed and could not be undone: its note must not be lost under the new one.
+  if (existsSync(join(pod.path, NOTE))) await tearDownNetworks(pod);
   note(pod, networks);
   const netnsFd = makeNetworkNamespace();
   const outward = portNetwork(networks);
@@ -75,18 +77,32 @@ export async function setUpNetworks(
   };
 }
 
-/** Idempotent. The links of a pod that has ended are gone already; its addresses and rules are not. */
+/**
+ * Idempotent. The links of a pod that has ended are gone already; its addresses and rules are not. All networks are
+ * tried; when one cannot be left the note stays, and the first error is thrown.
+ */
 export async function tearDownNetworks(pod: Pod): Promise<void> {
   const gone = { uuid: pod.uuid, netnsFd: -1, netnsPath: "" };
   const noted = readNote(pod);
-  for (const { name, ifName, args } of noted.filter((network) => network.host === undefined)) {
-    await builtInDriver(builtIn(name)).detach({ ...gone, ifName }, { args, ports: [] });
+  const errors: unknown[] = [];
+  const attempt = async (leave: () => Promise<void>): Promise<void> => {
+    try {
+      await leave();
+    } catch (error) {
+      errors.push(error);
+    }
+  };
+  for (const { name, ifName, args, host } of noted) {
+    if (host !== undefined) continue;
+    const driver = builtInDriver(builtIn(name));
+    await attempt(() => driver.detach({ ...gone, ifName }, { args, ports: [] }));
   }
   const host = noted.find((network) => network.host !== undefined)?.host;
   if (host !== undefined) {
     const { detachPod } = await import("./cni/driver.ts");
-    await detachPod(gone, host);
+    await attempt(() => detachPod(gone, host));
   }
+  if (errors.length > 0) throw errors[0];
   rmSync(join(pod.path, NET_INFO), { force: true });
   rmSync(join(pod.path, FOLDER), { recursive: true, force: true });
 }

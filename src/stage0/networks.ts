@@ -3,7 +3,6 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { App, ExposedPort, PodManifest } from "../appc/index.ts";
-import { RktError } from "../lib/errors.ts";
 import type { Reporter } from "../lib/reporter.ts";
 import { quote } from "../lib/text.ts";
 import type { NetworkPlaces } from "../network/configured.ts";
@@ -65,9 +64,8 @@ export async function tryLeaveNetworks(pod: Parameters<typeof leaveNetworks>[0])
   try {
     await leaveNetworks(pod);
     return true;
-  } catch (error) {
-    if (error instanceof RktError) return false;
-    throw error;
+  } catch {
+    return false;
   }
 }
 

@@ -76,18 +76,6 @@ function portMapping(port: PortMapping): Readonly<Record<string, unknown>> {
   };
 }
 
-/** The ports among arguments that were stored. */
-export function portMappings({ capabilities }: CniArguments): PortMapping[] {
-  const list = capabilities["portMappings"];
-  if (!Array.isArray(list)) return [];
-  return list.map(({ hostPort, containerPort, protocol, hostIP }) => ({
-    hostPort: Number(hostPort),
-    podPort: Number(containerPort),
-    protocol: protocol === "udp" ? "udp" : "tcp",
-    hostIP: typeof hostIP === "string" ? hostIP : undefined,
-  }));
-}
-
 function parsePairs(network: string, args: string): [string, string][] {
   if (args === "") return [];
   return args.split(";").map((pair) => {

@@ -304,7 +304,7 @@ describe("what a pod asks for", () => {
     const b = bench(dir, { one: good(), two: good() });
     const asked: NetworkArguments = {
       args: "IP=10.1.2.9/24;MAC=02-00-00-00-00-01;ingressRate=1000;ingressBurst=2000;X=1",
-      ports: [{ hostIP: "127.0.0.1", hostPort: 28472, podPort: 80, protocol: "tcp" }],
+      ports: [],
     };
     const driver = cniDriver(network, b.host);
     await driver.attach(TARGET, asked);
@@ -313,7 +313,6 @@ describe("what a pod asks for", () => {
       mac: "02:00:00:00:00:01",
     });
     expect(b.last("two", "ADD").stdin["runtimeConfig"]).toEqual({
-      portMappings: [{ hostPort: 28472, containerPort: 80, protocol: "tcp", hostIP: "127.0.0.1" }],
       bandwidth: { ingressRate: 1000, ingressBurst: 2000 },
     });
     expect("capabilities" in b.last("one", "ADD").stdin).toBe(false);
@@ -326,32 +325,18 @@ describe("what a pod asks for", () => {
     expect(b.last("one", "DEL").env).toContain("CNI_ARGS=IgnoreUnknown=1;X=1");
   });
 
+  test("ports go to a plugin that maps them", () => {
+    const port = { hostIP: "127.0.0.1", hostPort: 28472, podPort: 80, protocol: "tcp" } as const;
+    expect(cniArguments(network, { args: "", ports: [port] }).capabilities).toEqual({
+      portMappings: [{ hostPort: 28472, containerPort: 80, protocol: "tcp", hostIP: "127.0.0.1" }],
+    });
+  });
+
   test("without the capability the keys stay in CNI_ARGS", () => {
     expect(cniArguments(chain("one"), { args: "IP=10.0.0.1", ports: [] })).toEqual({
       capabilities: {},
       cniArgs: [["IP", "10.0.0.1"]],
     });
-  });
-
-  test("a port that a pod has is refused, of one that has ended it is taken", async () => {
-    using dir = tempDir();
-    const b = bench(dir, { two: good() });
-    const driver = cniDriver(
-      chainWith({}, { type: "two", capabilities: { portMappings: true } }),
-      b.host,
-    );
-    const port = { hostIP: undefined, hostPort: 28471, podPort: 80, protocol: "tcp" } as const;
-    const asked: NetworkArguments = { args: "", ports: [port] };
-    const other = { ...TARGET, uuid: "11111111-2222-4333-8444-555555555555" };
-    await driver.attach({ ...TARGET, netnsPath: `/proc/${process.pid}/fd/3` }, asked);
-    await expect(driver.attach(other, asked)).rejects.toThrow(
-      `port tcp-0.0.0.0:28471 already mapped to pod port 80 of pod ${UUID}`,
-    );
-    await driver.detach(TARGET, asked);
-    await driver.attach({ ...TARGET, netnsPath: "/proc/4194999/fd/3" }, asked);
-    await driver.attach(other, asked);
-    expect(b.calls()).toEqual(["ADD two", "DEL two", "ADD two", "DEL two", "ADD two"]);
-    expect(listAttachments(b.host.dataDirectory).map(({ uuid }) => uuid)).toEqual([other.uuid]);
   });
 
   test("ports that no plugin maps are refused before any plugin runs", async () => {

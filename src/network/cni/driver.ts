@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // A CNI network behind the contract of ../driver.ts, and the undoing of networks whose pods or
 // configurations are gone.
-import { existsSync } from "node:fs";
+import { readdirSync, readlinkSync } from "node:fs";
+import { isErrno } from "../../lib/errors.ts";
+import { dropForwardings } from "../apply-rules.ts";
 import type {
   Attachment,
   NetworkArguments,
@@ -9,9 +11,20 @@ import type {
   NetworkTarget,
   PortMapping,
 } from "../driver.ts";
+import { hasLink } from "../host-links.ts";
 import type { NetworkConfig } from "../net-config.ts";
-import { checkPorts, collide, type Forwarding, forwarding, listForwardings } from "../ports.ts";
-import { cniArguments, portMappings } from "./arguments.ts";
+import { lockNetworks } from "../network-lock.ts";
+import {
+  checkPorts,
+  collide,
+  type Forwarding,
+  forgetForwardings,
+  forwarding,
+  listForwardings,
+  noteForwardings,
+  type PluginPort,
+} from "../ports.ts";
+import { cniArguments } from "./arguments.ts";
 import { addChain, type Chain, checkChain, collectChain, deleteChain } from "./chain.ts";
 import { type CniHost, findPlugin } from "./plugin.ts";
 import {
@@ -54,12 +67,12 @@ async function attach(chain: Chain, asked: NetworkArguments): Promise<Attachment
   const [pluginPath = ""] = network.plugins.map(({ type }) =>
     findPlugin(type, host.pluginDirectories),
   );
-  if (asked.ports.length > 0) await claimPorts(asked.ports, target.uuid, host);
   const { uuid, ifName, netnsPath: netns } = target;
   const store = (result: StoredAttachment["result"]) =>
     storeAttachment(dataDirectory, { uuid, ifName, netns, network, args, result });
   store(undefined);
   try {
+    if (asked.ports.length > 0) await claimPorts(asked.ports, target, host);
     const { addresses, dns } = await addChain(chain, store);
     return {
       netName: network.name,
@@ -73,35 +86,66 @@ async function attach(chain: Chain, asked: NetworkArguments): Promise<Attachment
   } catch (error) {
     // What addChain could not undo is left to gc, which goes by the stored file.
     const left = (error as { details?: { left?: unknown } }).details?.left === true;
-    if (!left) forgetAttachment(dataDirectory, keyOf(network, target));
+    if (!left) forget({ network, args }, target, host);
     throw error;
   }
 }
 
+/** Throws PORT_CONFLICT when somebody has one of the ports; else they are the pod's, before a plugin maps them. */
+async function claimPorts(ports: readonly PortMapping[], target: NetworkTarget, host: CniHost) {
+  const { uuid, ifName, netnsPath } = target;
+  const plugins: PluginPort = { pid: process.pid, netns: readlinkSync(netnsPath), host };
+  const wanted = ports.map((port) => forwarding(port, { podIP: "", uuid, ifName, plugins }));
+  using _lock = lockNetworks();
+  await reclaimPorts(wanted);
+  checkPorts(wanted, listForwardings());
+  noteForwardings(wanted);
+}
+
 /**
- * Throws PORT_CONFLICT when somebody has one of the ports. Those of pods that have ended are taken from them: their
- * rules stand before the new ones and lead nowhere.
+ * Takes those of the ports that a plugin mapped from pods that have ended: their rules stand before new ones and lead
+ * nowhere. Ports of the built-in networks need it not: our rules are replaced as a whole. The networks' lock is held.
  */
-async function claimPorts(ports: readonly PortMapping[], uuid: string, host: CniHost) {
-  const wanted = ports.map((port) => forwarding(port, { podIP: "", uuid, link: "" }));
-  const held: Forwarding[] = [];
-  for (const stored of listAttachments(host.dataDirectory)) {
-    const theirs = forwardingsOf(stored);
-    if (!theirs.some((port) => wanted.some((other) => collide(port, other)))) continue;
-    if (hasSupervisor(stored)) held.push(...theirs);
-    else await detachStored(stored, { ...GONE, uuid: stored.uuid, ifName: stored.ifName }, host);
+export async function reclaimPorts(wanted: readonly Forwarding[]): Promise<void> {
+  for (const entry of listForwardings()) {
+    const { plugins, uuid, ifName } = entry;
+    if (!wanted.some((port) => collide(entry, port))) continue;
+    if (plugins === undefined) {
+      if (!hasLink(entry))
+        dropForwardings((other) => other.uuid === uuid && other.ifName === ifName);
+      continue;
+    }
+    if (isAlive(plugins)) continue;
+    for (const stored of listAttachments(plugins.host.dataDirectory, uuid)) {
+      if (stored.ifName === ifName) {
+        await deleteChain(chainOf(stored, { ...GONE, uuid, ifName }, plugins.host), stored.result);
+      }
+    }
+    forgetForwardings((other) => other.uuid === uuid && other.ifName === ifName);
   }
-  checkPorts(wanted, [...listForwardings(), ...held]);
 }
 
-function forwardingsOf({ args, uuid }: StoredAttachment): Forwarding[] {
-  return portMappings(args).map((port) => forwarding(port, { podIP: "", uuid, link: "" }));
+/** rkt has the namespace open, and is in it as soon as it is the supervisor. Neither is true of a pid's next process. */
+function isAlive({ pid, netns }: PluginPort): boolean {
+  return [`/proc/${pid}/ns/net`, ...openFiles(pid)].some((path) => linkTarget(path) === netns);
 }
 
-/** A number that another process has by now makes a pod look alive: the ports are then refused until gc. */
-function hasSupervisor({ netns }: StoredAttachment): boolean {
-  const process = /^\/proc\/\d+/.exec(netns)?.[0];
-  return process !== undefined && existsSync(process);
+function openFiles(pid: number): string[] {
+  try {
+    return readdirSync(`/proc/${pid}/fd`).map((fd) => `/proc/${pid}/fd/${fd}`);
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ESRCH", "EACCES")) return [];
+    throw error;
+  }
+}
+
+function linkTarget(path: string): string | undefined {
+  try {
+    return readlinkSync(path);
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ESRCH", "EACCES")) return undefined;
+    throw error;
+  }
 }
 
 /** Without a stored file, the configuration of now is tried: a plugin's DEL of what it does not know succeeds. */
@@ -122,7 +166,21 @@ async function detachStored(
   host: CniHost,
 ): Promise<void> {
   await deleteChain(chainOf(stored, target, host), stored.result);
-  forgetAttachment(host.dataDirectory, keyOf(stored.network, target));
+  forget(stored, target, host);
+}
+
+/** The file last: it is what gc goes by. */
+function forget(
+  { network, args }: Pick<StoredAttachment, "network" | "args">,
+  target: NetworkTarget,
+  host: CniHost,
+): void {
+  const { uuid, ifName } = target;
+  if ("portMappings" in args.capabilities) {
+    using _lock = lockNetworks();
+    forgetForwardings((entry) => entry.uuid === uuid && entry.ifName === ifName);
+  }
+  forgetAttachment(host.dataDirectory, keyOf(network, target));
 }
 
 /**
@@ -134,6 +192,10 @@ export async function detachPod(
   host: CniHost,
 ): Promise<void> {
   const errors: unknown[] = [];
+  if (listAttachments(host.dataDirectory, pod.uuid).length > 0) {
+    const { endPluginsOf } = await import("./leftover-plugins.ts");
+    await endPluginsOf(pod.uuid);
+  }
   for (const stored of listAttachments(host.dataDirectory, pod.uuid)) {
     try {
       await detachStored(stored, { ...pod, ifName: stored.ifName }, host);
