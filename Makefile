@@ -93,6 +93,10 @@ install: dist/rkt man
 	install -m 0644 build/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
 	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 	dist/rkt completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/rkt
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	for unit in rkt-metadata.service rkt-metadata.socket; do \
+		sed 's|@BINDIR@|$(PREFIX)/bin|' init/systemd/$$unit > $(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit || exit 1; \
+	done
 
 man: | $(BUN)
 	$(BUN) scripts/man.ts build/man
@@ -104,6 +108,8 @@ docs: | $(BUN)
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/rkt $(DESTDIR)$(PREFIX)/share/man/man1/rkt.1 \
 		$(DESTDIR)$(PREFIX)/share/man/man1/rkt-*.1 \
+		$(DESTDIR)$(PREFIX)/lib/systemd/system/rkt-metadata.service \
+		$(DESTDIR)$(PREFIX)/lib/systemd/system/rkt-metadata.socket \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/rkt
 
 check-reproducible: deps

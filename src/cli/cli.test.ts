@@ -65,7 +65,6 @@ test.each([
   [["gc", "x"], "gc: cannot run as unprivileged user\n  try: run it as root: sudo rkt gc\n"],
   [["rm"], "rm: cannot run as unprivileged user\n  try: run it as root: sudo rkt rm\n"],
   [["attach", "x"], "attach: not available in this version\n"],
-  [["metadata-service"], "metadata-service: not available in this version\n"],
   [["api-service"], "api-service: not available in this version\n"],
   [["app", "list", "x"], "app list: not available in this version\n"],
   [["completion"], "completion: shell type is not specified\n  try: rkt completion bash\n"],

@@ -384,9 +384,13 @@ ${STORED_IMAGE}`,
     command({
       name,
       brief: "Run metadata service",
+      description: `Answers the apps of pods that were started with --mds-register: who they are, their manifests, and
+signatures by which other pods can tell them.`,
       flags: sets.metadataServiceFlags(),
-      unavailable: true,
-      hidden: true,
+      arity: { min: 0, max: 0 },
+      root: true,
+      seeAlso: ["run", "run-prepared"],
+      load: () => import("./commands/metadata-service.ts"),
     }),
   prepare: (name) =>
     command({

@@ -38,7 +38,7 @@ test("commands may be shortened as long as that is unambiguous", () => {
   expect(find("im", "ca", "x")).toEqual(["image cat-manifest", ["x"]]);
   expect(find("run")).toEqual(["run", []]);
   expect(() => find("r")).toThrow("\trm\n\trun\n\trun-prepared\n");
-  expect(() => find("metadata")).toThrow("unknown command");
+  expect(() => find("api")).toThrow("unknown command");
 });
 
 test("an unknown command names those that are close", () => {

@@ -109,13 +109,10 @@ export function checkStartFlags(
       refuse(`--port flag does not work with '${name}' networking`);
     }
   }
-  if (flags["mds-register"]) {
-    if (joins("none")) {
-      refuse(
-        "--mds-register flag does not work with --net=none. Please use 'host', 'default' or an equivalent network",
-      );
-    }
-    refuse("--mds-register: the metadata service is not available in this version");
+  if (flags["mds-register"] && joins("none")) {
+    refuse(
+      "--mds-register flag does not work with --net=none. Please use 'host', 'default' or an equivalent network",
+    );
   }
   if (!["", "auto", "private"].includes(flags.ipc)) {
     refuse(
@@ -149,6 +146,7 @@ export function startOptions(
     },
     hosts: flags["hosts-entry"],
     strict: flags.strict,
+    metadataService: flags["mds-register"],
   };
 }
 

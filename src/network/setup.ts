@@ -42,6 +42,8 @@ export interface PodNetworks {
   readonly execute: (become: () => never) => never;
   /** The pod's address in the network through which its ports are reached. */
   readonly address: string | undefined;
+  /** The host's address in that network, as the pod sees it. */
+  readonly gateway: string | undefined;
   readonly dns: NetworkDns | undefined;
 }
 
@@ -70,9 +72,11 @@ export async function setUpNetworks(
     attachments.push(await driver.attach(target, options));
   }
   writeNetInfo(pod, attachments);
+  const reached = attachments.find(({ netName }) => netName === outward)?.addresses[0];
   return {
     execute: (become) => inNetworkNamespace(netnsFd, become),
-    address: attachments.find(({ netName }) => netName === outward)?.addresses[0]?.address,
+    address: reached?.address,
+    gateway: reached?.gateway,
     dns: firstDns(attachments),
   };
 }

@@ -35,6 +35,8 @@ export const POD_FILES = {
   netInfo: "net-info.json",
   /** Which networks the pod has, or was about to have: what gc undoes. */
   networks: "net/networks.json",
+  /** The pod's token at the metadata service, of a registered pod; root's alone. */
+  mdsRegistered: "mds-registered",
   appsInfo: "appsinfo",
   sharedVolumes: "sharedVolumes",
   stage1Manifest: "stage1/manifest",

@@ -8,6 +8,7 @@ import { type AppCgroups, readCgroupsOfPod } from "../cgroup/app-cgroups.ts";
 import { isErrno } from "../lib/errors.ts";
 import { type InsecureOptions, SECURE } from "../lib/insecure-options.ts";
 import { findPod, type PodRef } from "../pod/directory.ts";
+import { readRegistration } from "../pod/metadata.ts";
 import { POD_FILES, readPodManifest, readPodProcesses, readPrivateUsers } from "../pod/read.ts";
 import { launchEnter } from "../stage1/launch.ts";
 import { compileEnterPlan } from "../stage1/plan/compile.ts";
@@ -53,7 +54,10 @@ export async function enterPod(pod: PodRef, options: EnterOptions): Promise<neve
   // Not less for --insecure-options=seccomp here: the app's own state decides (stage1/enter.c).
   const { filter } = await filterOfApp(app, SECURE);
   const label = await labelOf(app, manifest);
-  const planned = planApp(inPod, app, index, options.dataDir);
+  const planned = planApp(inPod, app, index, {
+    dataDir: options.dataDir,
+    metadataUrl: readRegistration(pod.path, pod.uuid)?.url,
+  });
   const asked = options.user !== undefined || options.group !== undefined;
   const { imageRoot } = appRootfs(pod.path, name, options.dataDir);
   const ids = asked ? enterAs(planned, imageRoot, options) : planned.ids;

@@ -13,6 +13,7 @@ export type Stage0ErrorCode =
   | "EXPORT"
   | "USER_NAMESPACE"
   | "PORT"
+  | "METADATA_SERVICE"
   | "TIMEOUT";
 
 export class Stage0Error extends RktError<Stage0ErrorCode> {}

@@ -10,6 +10,7 @@ import type { PodState } from "../pod/state.ts";
 import { deletePod } from "./delete-pod.ts";
 import { Stage0Error } from "./errors.ts";
 import { removeDeadExports } from "./export-layout.ts";
+import { leaveMetadataService } from "./metadata-service.ts";
 import { leaveNetworks } from "./networks.ts";
 
 export interface GcOptions {
@@ -57,6 +58,7 @@ export async function collectPods(
   const failures: { pod: PodRef; error: unknown }[] = [];
   const remove = async (pod: PodRef) => {
     try {
+      await leaveMetadataService(pod, report);
       await leaveNetworks(pod);
       deletePod(pod);
     } catch (error) {
@@ -99,7 +101,7 @@ function removeEmbryos({ dataDir }: GcOptions): void {
 }
 
 /** `rkt rm`: deletes one pod now, whatever its age; throws when it is in use. */
-export async function removePod(dataDir: string, pod: PodRef): Promise<void> {
+export async function removePod(dataDir: string, pod: PodRef, report: Reporter): Promise<void> {
   const doing = IN_USE[pod.state];
   if (doing !== undefined) {
     throw new Stage0Error("POD_STATE", `pod "${pod.uuid}" is currently ${doing}`, {
@@ -108,19 +110,21 @@ export async function removePod(dataDir: string, pod: PodRef): Promise<void> {
     });
   }
   if (pod.directory === "exited-garbage" || pod.directory === "garbage") {
+    await leaveMetadataService(pod, report);
     await leaveNetworks(pod);
     deletePod(pod);
     return;
   }
   const marked = markGarbage(dataDir, pod);
   if (marked !== undefined) {
+    await leaveMetadataService(marked, report);
     await leaveNetworks(marked);
     deletePod(marked);
     return;
   }
   // Somebody was faster: see what they made of it.
   const now = findPod(dataDir, pod.uuid);
-  if (now !== undefined) await removePod(dataDir, now);
+  if (now !== undefined) await removePod(dataDir, now, report);
 }
 
 const IN_USE: Readonly<Partial<Record<PodState, string>>> = {

@@ -26,6 +26,7 @@ import {
 import { type FetchContext, findImage, type LocalContext } from "../fetch/index.ts";
 import { isErrno } from "../lib/errors.ts";
 import type { IdRange } from "../lib/id-range.ts";
+import { silentReporter } from "../lib/reporter.ts";
 import { quote } from "../lib/text.ts";
 import {
   createPod,
@@ -47,6 +48,7 @@ import { BUILTIN_STAGE1_MANIFEST } from "../stage1/manifest.ts";
 import { deletePod } from "./delete-pod.ts";
 import { Stage0Error } from "./errors.ts";
 import { isFromDocker } from "./from-docker.ts";
+import { leaveMetadataService } from "./metadata-service.ts";
 import { tryLeaveNetworks } from "./networks.ts";
 import { renderOrForget } from "./render-image.ts";
 
@@ -143,6 +145,7 @@ export async function discard(dataDir: string, pod: LockedPod): Promise<void> {
   const found = findPod(dataDir, pod.uuid);
   const marked = found === undefined ? undefined : markGarbage(dataDir, found);
   if (marked === undefined) return;
+  await leaveMetadataService(marked, silentReporter);
   if (await tryLeaveNetworks(marked)) deletePod(marked);
 }
 

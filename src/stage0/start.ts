@@ -51,6 +51,8 @@ export interface StartOptions {
   readonly hosts: readonly ("host" | readonly HostsEntry[])[];
   /** An isolator that cannot be enforced here is an error. */
   readonly strict: boolean;
+  /** Registers the pod with the metadata service. */
+  readonly metadataService: boolean;
 }
 
 export interface StartContext {
@@ -58,6 +60,8 @@ export interface StartContext {
   readonly report: Reporter;
   /** What the pod's networks gave it; undefined without networks of its own, and for --dry-run. */
   readonly networks?: PodNetworks | undefined;
+  /** AC_METADATA_URL of a registered pod. */
+  readonly metadataUrl?: string | undefined;
 }
 
 interface PodToStart {
@@ -141,13 +145,13 @@ function makeCgroup(pod: PodToStart, report: Reporter): ReturnType<typeof makePo
 async function planApps(
   pod: PodToStart,
   { insecure }: StartOptions,
-  { dataDir, report }: StartContext,
+  { dataDir, report, metadataUrl }: StartContext,
 ): Promise<PlanApp[]> {
   const apps: PlanApp[] = [];
   for (const [i, app] of pod.apps.entries()) {
     const { filter, warnings } = await filterOfApp(app, insecure);
     for (const warning of warnings) report.line("", `warning: app "${app.name}": ${warning}`);
-    apps.push({ ...planApp(pod, app, i, dataDir), filter });
+    apps.push({ ...planApp(pod, app, i, { dataDir, metadataUrl }), filter });
   }
   return apps;
 }
@@ -157,7 +161,7 @@ export function planApp(
   pod: PodToStart,
   { name, app, image }: Omit<PreparedApp, "key">,
   index: number,
-  dataDir: string,
+  { dataDir, metadataUrl }: Pick<StartContext, "dataDir" | "metadataUrl">,
 ): PlanApp {
   const runtime = pod.manifest.apps[index];
   if (runtime === undefined) throw new Error("an app that is not in its manifest");
@@ -169,7 +173,7 @@ export function planApp(
     // The pod's own copy has the pod's owners, a tree of the store the image's.
     copiedFor: rootfs.kind === "directory" ? pod.userNamespace : undefined,
   });
-  const environment = appEnvironment(app, { appName: name, account: user.account });
+  const environment = appEnvironment(app, { appName: name, account: user.account, metadataUrl });
   const command = (exec: readonly string[]) =>
     findCommand(exec, { rootfs: imageRoot, app, environment, imageName: image.name });
   const handler = (event: "pre-start" | "post-stop") => {

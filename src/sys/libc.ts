@@ -51,6 +51,7 @@ export const libcNetwork = once(
     dlopen(LIBC, {
       socket: { args: [i32, i32, i32], returns: i32 },
       bind: { args: [i32, p, u32], returns: i32 },
+      listen: { args: [i32, i32], returns: i32 },
       setsockopt: { args: [i32, i32, i32, p, u32], returns: i32 },
       send: { args: [i32, p, u64, i32], returns: i64 },
       recv: { args: [i32, p, u64, i32], returns: i64 },

@@ -94,6 +94,11 @@ export function lockFile(path: string, kind: LockKind, mode = 0o660): Lock {
   return lockPath(path, kind, mode);
 }
 
+/** As `lockFile`, without waiting; undefined when somebody else holds it. */
+export function tryLockFile(path: string, kind: LockKind, mode: number): Lock | undefined {
+  return tryLockPath(path, kind, mode);
+}
+
 function lockPath(path: string, kind: LockKind, create: number | undefined): Lock {
   const fd = openForLock(path, create);
   try {

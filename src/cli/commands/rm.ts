@@ -15,7 +15,7 @@ export const run: Run<typeof rmFlags> = async ({ context, flags, args, usage }) 
   for (const word of words) {
     try {
       const pod = resolvePod(dataDir, word);
-      await removePod(dataDir, pod);
+      await removePod(dataDir, pod, context.reporter);
       context.out(`"${pod.uuid}"\n`);
     } catch (error) {
       failed = true;

@@ -4,6 +4,7 @@ import { parseNetList } from "../../network/net-list.ts";
 import { moveToRun, notPrepared, resolvePod, takePrepared } from "../../pod/directory.ts";
 import { PodError } from "../../pod/errors.ts";
 import { readPrivateUsers } from "../../pod/read.ts";
+import { joinMetadataService, leaveMetadataService } from "../../stage0/metadata-service.ts";
 import { joinNetworks, tryLeaveNetworks } from "../../stage0/networks.ts";
 import { preparedApps, preparedManifest } from "../../stage0/prepared.ts";
 import { planPod, startPod } from "../../stage0/start.ts";
@@ -30,14 +31,17 @@ export const run: Run<typeof runPreparedFlags> = async ({ context, flags, args, 
   const start = { uuid: pod.uuid, path: pod.path, manifest, apps, userNamespace };
   try {
     const joined = await joinNetworks(start, options, { dataDir, report: context.reporter });
+    const metadataUrl = await joinMetadataService(start, options, joined);
     const plan = await planPod(start, options, {
       dataDir,
       report: context.reporter,
       networks: joined,
+      metadataUrl,
     });
     return startPod(moveToRun(dataDir, taken), plan, { mode: options.network, networks: joined });
   } catch (error) {
     // The pod stays prepared, and can be run again.
+    await leaveMetadataService(pod, context.reporter);
     await tryLeaveNetworks(pod);
     throw error;
   }

@@ -4,6 +4,7 @@
 import type { PodManifest } from "../../appc/index.ts";
 import { parseNetList } from "../../network/net-list.ts";
 import { moveToRun } from "../../pod/directory.ts";
+import { joinMetadataService } from "../../stage0/metadata-service.ts";
 import { joinNetworks } from "../../stage0/networks.ts";
 import { discard, type PreparedApp, preparePod } from "../../stage0/prepare.ts";
 import { planPod, startPod } from "../../stage0/start.ts";
@@ -65,10 +66,14 @@ export async function runPod(
     const joined = flags["dry-run"]
       ? undefined
       : await joinNetworks(start, options, { dataDir, report: context.reporter });
+    const metadataUrl = flags["dry-run"]
+      ? undefined
+      : await joinMetadataService(start, options, joined);
     const plan = await planPod(start, options, {
       dataDir,
       report: context.reporter,
       networks: joined,
+      metadataUrl,
     });
     if (!flags["dry-run"]) {
       startPod(moveToRun(dataDir, pod), plan, { mode: options.network, networks: joined });

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+// A small HTTP server whose cost is bounded whatever its clients do: connections in all and for each address, time for a
+// request and its answer, bytes of a request, bytes of all requests under way. One request to a connection.
+import type { Socket, TCPSocketListenOptions } from "bun";
+import { type HttpRequest, type RequestLimits, RequestReader } from "./request.ts";
+
+export interface HttpResponse {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
+
+export interface ServerLimits extends RequestLimits {
+  readonly connections: number;
+  /** From one IP address; a unix socket has none. */
+  readonly perAddress: number;
+  /** From the connection to the end of the answer. */
+  readonly deadlineMs: number;
+  /** Of all requests that are being read, together. */
+  readonly memory: number;
+}
+
+export interface HttpServer {
+  stop(): void;
+}
+
+const REASONS: Readonly<Record<number, string>> = {
+  200: "OK",
+  400: "Bad Request",
+  401: "Unauthorized",
+  403: "Forbidden",
+  404: "Not Found",
+  405: "Method Not Allowed",
+  411: "Length Required",
+  413: "Content Too Large",
+  431: "Request Header Fields Too Large",
+  500: "Internal Server Error",
+  503: "Service Unavailable",
+};
+
+const CONTINUE = "HTTP/1.1 100 Continue\r\n\r\n";
+
+/** A client that has its answer gets this long to close. */
+const LINGER_MS = 1000;
+
+interface Connection {
+  readonly reader: RequestReader;
+  readonly address: string;
+  timer: Timer;
+  /** What is still to be written of the answer. */
+  answer: Uint8Array | undefined;
+}
+
+/** Absent for a connection that was refused at once. */
+type Client = Socket<Connection | undefined>;
+
+export function textResponse(
+  status: number,
+  body: string,
+  headers: Readonly<Record<string, string>> = {},
+): HttpResponse {
+  return { status, headers: { "Content-Type": "text/plain; charset=us-ascii", ...headers }, body };
+}
+
+/** Serves a listening socket. `handle` answers at once; what it throws is a bug and becomes a 500. */
+export function serveHttp(
+  fd: number,
+  limits: ServerLimits,
+  handle: (request: HttpRequest) => HttpResponse,
+  refuse: (status: number, reason: string) => void = () => undefined,
+): HttpServer {
+  const perAddress = new Map<string, number>();
+  let connections = 0;
+  let memory = 0;
+
+  const reserve = (bytes: number): boolean => {
+    if (memory + bytes > limits.memory) return false;
+    memory += bytes;
+    return true;
+  };
+
+  const open = (socket: Client): void => {
+    const address = socket.remoteAddress ?? "";
+    const same = perAddress.get(address) ?? 0;
+    if (connections >= limits.connections || (address !== "" && same >= limits.perAddress)) {
+      socket.terminate();
+      return;
+    }
+    connections++;
+    perAddress.set(address, same + 1);
+    socket.data = {
+      reader: new RequestReader(limits, reserve),
+      address,
+      timer: setTimeout(() => socket.terminate(), limits.deadlineMs),
+      answer: undefined,
+    };
+  };
+
+  const close = (socket: Client): void => {
+    const connection = socket.data;
+    if (connection === undefined) return;
+    socket.data = undefined;
+    clearTimeout(connection.timer);
+    memory -= connection.reader.reserved;
+    connections--;
+    const same = (perAddress.get(connection.address) ?? 1) - 1;
+    if (same === 0) perAddress.delete(connection.address);
+    else perAddress.set(connection.address, same);
+  };
+
+  const flush = (socket: Client): void => {
+    const connection = socket.data;
+    if (connection?.answer === undefined) return;
+    const written = socket.write(connection.answer);
+    connection.answer = connection.answer.subarray(Math.max(0, written));
+    if (connection.answer.length > 0) return;
+    // Not closed yet: a client that is still sending would lose the answer.
+    clearTimeout(connection.timer);
+    connection.timer = setTimeout(() => socket.terminate(), LINGER_MS);
+    socket.shutdown();
+  };
+
+  const data = (socket: Client, chunk: Uint8Array): void => {
+    const connection = socket.data;
+    if (connection === undefined || connection.answer !== undefined) return;
+    const outcome = connection.reader.push(chunk);
+    switch (outcome.kind) {
+      case "more":
+        return;
+      case "continue":
+        socket.write(CONTINUE);
+        return;
+      case "refused":
+        refuse(outcome.status, outcome.reason);
+        connection.answer = encode(textResponse(outcome.status, outcome.reason));
+        break;
+      case "request":
+        connection.answer = encode(answerTo(outcome.request, handle));
+        break;
+    }
+    flush(socket);
+  };
+
+  const end = (socket: Client): void => {
+    const connection = socket.data;
+    // Half of a request, or the client has its answer.
+    if (connection?.answer === undefined || connection.answer.length === 0) socket.terminate();
+  };
+
+  // Bun takes `fd` here, as for its other sockets; its types do not say so.
+  const options = {
+    fd,
+    allowHalfOpen: true,
+    socket: { open, data, close, drain: flush, end, error: (socket: Client) => socket.terminate() },
+  } as unknown as TCPSocketListenOptions<Connection | undefined>;
+  const listener = Bun.listen(options);
+  return { stop: () => listener.stop(true) };
+}
+
+function answerTo(
+  request: HttpRequest,
+  handle: (request: HttpRequest) => HttpResponse,
+): HttpResponse {
+  try {
+    return handle(request);
+  } catch {
+    return textResponse(500, "internal error");
+  }
+}
+
+function encode({ status, headers, body }: HttpResponse): Uint8Array {
+  const bytes = Buffer.from(body, "utf8");
+  const all = { ...headers, "Content-Length": String(bytes.length), Connection: "close" };
+  const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`);
+  const head = `HTTP/1.1 ${status} ${REASONS[status] ?? ""}\r\n${lines.join("")}\r\n`;
+  return Buffer.concat([Buffer.from(head, "latin1"), bytes]);
+}
