@@ -29,7 +29,8 @@ static int fail_volume(const struct volumes *v, const char *what, const char *wh
 /* A device is lent only as the one that was looked at when the plan was made. */
 static bool is_that_device(int fd, const struct op *op) {
   struct stat st;
-  return fstat(fd, &st) == 0 && (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode)) &&
+  mode_t type = (op->f[VOLUME_FLAGS].n & VOLUME_IS_BLOCK) != 0 ? S_IFBLK : S_IFCHR;
+  return fstat(fd, &st) == 0 && (st.st_mode & S_IFMT) == type &&
          st.st_rdev == makedev((unsigned)op->f[VOLUME_MAJOR].n, (unsigned)op->f[VOLUME_MINOR].n);
 }
 

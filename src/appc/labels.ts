@@ -75,7 +75,9 @@ export function checkOSArch(labels: Labels, known: OSArch = VALID_OS_ARCH): void
 export function checkRuntimeLabels(labels: Labels): void {
   for (const name of ["os", "arch"]) {
     if (getLabel(labels, name) === undefined) {
-      throw invalid(`missing ${name} label in the image manifest`);
+      throw new ManifestError("LABELS_INVALID", `missing ${name} label in the image manifest`, {
+        remedy: `who builds the image gives it a label ${name}, for example ${name === "os" ? "linux" : "amd64"}`,
+      });
     }
   }
   checkOSArch(labels, RUNTIME_OS_ARCH);

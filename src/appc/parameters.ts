@@ -5,8 +5,8 @@
 import { quote, stripControl } from "../lib/text.ts";
 import { ManifestError } from "./errors.ts";
 import { parseACIdentifier, parseACName } from "./names.ts";
+import { parseBool, parseInteger, parseUint16 } from "./parse-scalar.ts";
 import { checkPort, normalizeIP } from "./port.ts";
-import { parseBool, parseInteger, parseUint16 } from "./strconv.ts";
 import type {
   ACIdentifier,
   ACName,

@@ -37,14 +37,19 @@ test("help goes to stdout and succeeds, however it is asked for", async () => {
   expect(await runWords(["run", "img", "--help"])).toEqual(await runWords(["help", "run"]));
 });
 
-test("errors in flags print the reason and the usage on stderr", async () => {
+test("errors in flags print the reason and where the usage is on stderr", async () => {
   const { stdout, stderr, status } = await runWords(["list", "--nonsense"]);
-  expect(stderr).toStartWith("Error: unknown flag: --nonsense\nNAME:\n\tlist - ");
+  expect(stderr).toBe("Error: unknown flag: --nonsense\nsee 'rkt help list'\n");
   expect(stdout).toBe("");
   expect(status).toBe(254);
-  expect((await runWords(["--nonsense"])).stderr).toStartWith(
-    "Error: unknown flag: --nonsense\nNAME:\n\trkt - ",
+  expect((await runWords(["--nonsense"])).stderr).toBe(
+    "Error: unknown flag: --nonsense\nsee 'rkt help'\n",
   );
+  expect(await runWords(["run", "--pull-policy=bogus", "x"], { euid: 0 })).toEqual({
+    stdout: "",
+    stderr: `Error: invalid argument "bogus" for --pull-policy: unknown value "bogus", must be one of: never, new, update\nsee 'rkt help run'\n`,
+    status: 254,
+  });
 });
 
 test.each([
@@ -62,6 +67,10 @@ test.each([
     "run-prepared: cannot run as unprivileged user\n  try: run it as root: sudo rkt run-prepared\n",
   ],
   [["enter"], "enter: cannot run as unprivileged user\n  try: run it as root: sudo rkt enter\n"],
+  [
+    ["app", "exec"],
+    "exec: cannot run as unprivileged user\n  try: run it as root: sudo rkt app exec\n",
+  ],
   [["gc", "x"], "gc: cannot run as unprivileged user\n  try: run it as root: sudo rkt gc\n"],
   [["rm"], "rm: cannot run as unprivileged user\n  try: run it as root: sudo rkt rm\n"],
   [["attach", "x"], "attach: not available in this version\n"],

@@ -185,7 +185,7 @@ function toGlobals(values: FlagValues<typeof GLOBAL_FLAGS>, given: ReadonlySet<s
 }
 
 function report(host: Host, error: unknown, progress: Progress): void {
-  const { command, commands } = progress;
+  const { command } = progress;
   if (error instanceof UsageError) {
     if (error.code === "COMMAND_UNKNOWN") {
       host.write(2, `Error: ${error.message}\n${error.remedy ?? ""}\n`);
@@ -196,7 +196,8 @@ function report(host: Host, error: unknown, progress: Progress): void {
       return;
     }
     if (error.code.startsWith("FLAG_")) {
-      host.write(2, `Error: ${error.message}\n${helpText(command, commands.all())}`);
+      const help = command === undefined ? "rkt help" : `rkt help ${command.name}`;
+      host.write(2, `Error: ${error.message}\nsee '${help}'\n`);
       return;
     }
   }

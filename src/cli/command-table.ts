@@ -40,11 +40,10 @@ const DECLARATIONS: Readonly<Record<string, (name: string) => Command>> = {
   app: (name) =>
     command({
       name,
-      brief: "Operate on apps in a pod (experimental)",
-      experiment: EXPERIMENT_APP,
+      brief: "Operate on apps in a pod",
+      description: "Operates on the apps of a pod.",
+      args: "[COMMAND]",
       group: true,
-      unavailable: true,
-      hidden: true,
     }),
   "app add": (name) =>
     command({
@@ -62,13 +61,17 @@ const DECLARATIONS: Readonly<Record<string, (name: string) => Command>> = {
     command({
       name,
       brief: "Execute a command in an app's namespaces",
+      description: `Does what rkt enter does: runs a command inside a running app, with no more privilege than the app has.
+Without a command it is /bin/bash. A pod with several apps needs --app.
+${POD}`,
       args: "[--app=APPNAME] UUID [CMD [ARGS ...]]",
       flags: sets.enterFlags(),
+      arity: { min: 1, max: Number.POSITIVE_INFINITY },
       root: true,
       interspersed: false,
-      experiment: EXPERIMENT_APP,
-      unavailable: true,
-      hidden: true,
+      completes: "pods",
+      seeAlso: ["enter", "list"],
+      load: async () => (await runtime()).enter,
     }),
   "app list": (name) =>
     command({
@@ -184,7 +187,7 @@ ${POD}`,
       root: true,
       interspersed: false,
       completes: "pods",
-      seeAlso: ["list", "run"],
+      seeAlso: ["app exec", "list", "run"],
       load: async () => (await runtime()).enter,
     }),
   explain: (name) =>

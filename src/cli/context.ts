@@ -2,7 +2,13 @@
 // Everything a command may touch of the outside world, injected: a test gives its own Host and reads two
 // strings. Configuration, store and keystore are opened on first use only.
 import type { Config } from "../config/index.ts";
-import type { FetchContext, LocalContext, NetworkContext, Review } from "../fetch/index.ts";
+import type {
+  FetchContext,
+  LocalContext,
+  NetworkContext,
+  PullPolicy,
+  Review,
+} from "../fetch/index.ts";
 import { isErrno, RktError } from "../lib/errors.ts";
 import type { InsecureOptions } from "../lib/insecure-options.ts";
 import { once } from "../lib/once.ts";
@@ -44,7 +50,7 @@ export interface Globals {
 }
 
 export interface FetchOptions {
-  readonly pullPolicy: string;
+  readonly pullPolicy: PullPolicy;
   readonly dependencies: boolean;
 }
 
@@ -121,11 +127,7 @@ export function makeContext(host: Host, globals: Globals, commandName: string): 
     store: await store(),
     insecure: globals.insecure,
     report: reporter,
-    // Any other word means `new` (rkt-cli §2.1).
-    pullPolicy:
-      options.pullPolicy === "never" || options.pullPolicy === "update"
-        ? options.pullPolicy
-        : "new",
+    pullPolicy: options.pullPolicy,
     dependencies: options.dependencies,
   });
 

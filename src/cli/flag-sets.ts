@@ -2,6 +2,7 @@
 // Every flag of every command, as data (rkt-cli Appendix A). A set is a function, so that a command makes its
 // own flags and no others; command files import the types of these functions.
 import { isAbsolute, resolve } from "node:path";
+import type { PullPolicy } from "../fetch/index.ts";
 import { parseDuration } from "../lib/duration.ts";
 import { RktError } from "../lib/errors.ts";
 import { parseGoBool } from "../lib/go-bool.ts";
@@ -74,13 +75,10 @@ const full = () => bool("use long output format");
 
 const PULL_WORDS = ["never", "new", "update"] as const;
 
-/** Not validated, like the reference: anything else behaves like `new`. */
-function pullPolicy(initial: "new" | "update"): FlagSpec<string> {
-  return text("when to pull an image: never, new or update", {
-    initial,
-    words: PULL_WORDS,
-    metavar: "POLICY",
-  });
+function pullPolicy(initial: "new" | "update"): FlagSpec<PullPolicy> {
+  const flag = choice("when to pull an image: never, new or update", PULL_WORDS, initial);
+  // Shown in quotes, like the reference's.
+  return { ...flag, type: "string", metavar: "POLICY" };
 }
 
 const storePolicy = () =>

@@ -133,7 +133,7 @@ export function parseCpu(text: string): string {
 
 function parseRange(text: string, what: string, min: number, max: number): number {
   if (!/^[+-]?[0-9]{1,15}$/.test(text)) {
-    refuse(`strconv.ParseInt: parsing ${quote(text)}: invalid syntax`);
+    refuse(`${quote(text)} is not a whole number`);
   }
   const number = Number(text);
   if (number < min || number > max) {

@@ -84,7 +84,7 @@ export function bool(usage: string, extras: Extras<boolean> = {}): FlagSpec<bool
 function setBool(_: boolean, text: string): boolean {
   const value = parseGoBool(text);
   if (value === undefined) {
-    throw new Error(`strconv.ParseBool: parsing ${quote(text)}: invalid syntax`);
+    throw new Error("neither true nor false");
   }
   return value;
 }
@@ -121,11 +121,11 @@ export function int(usage: string, extras: Extras<number> = {}): FlagSpec<number
 
 function setInt(_: number, value: string): number {
   if (!/^[+-]?[0-9]+$/.test(value)) {
-    throw new Error(`strconv.ParseInt: parsing ${quote(value)}: invalid syntax`);
+    throw new Error("not a whole number");
   }
   const number = Number(value);
   if (!Number.isSafeInteger(number)) {
-    throw new Error(`strconv.ParseInt: parsing ${quote(value)}: value out of range`);
+    throw new Error("the number is too large");
   }
   return number;
 }

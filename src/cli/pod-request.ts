@@ -3,6 +3,7 @@
 // checks is the reference's: a script sees the same first complaint.
 import { writeFileSync } from "node:fs";
 import { resolve } from "node:path";
+import type { PullPolicy } from "../fetch/index.ts";
 import { RktError } from "../lib/errors.ts";
 import { quote } from "../lib/text.ts";
 import type { HostsEntry } from "../network/dns.ts";
@@ -26,10 +27,10 @@ function refuse(message: string, remedy?: string): never {
 
 /** The pull policy after the deprecated flags had their say. */
 export function pullPolicyOf(flags: {
-  readonly "pull-policy": string;
+  readonly "pull-policy": PullPolicy;
   readonly "store-only": boolean;
   readonly "no-store": boolean;
-}): string {
+}): PullPolicy {
   if (flags["store-only"] && flags["no-store"]) {
     refuse("both --store-only and --no-store specified");
   }

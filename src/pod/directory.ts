@@ -135,7 +135,10 @@ export function takePrepared(pod: PodRef): LockedPod {
 }
 
 export function notPrepared(uuid: PodUUID, state?: PodState): PodError {
-  return new PodError("POD_STATE", `pod "${uuid}" is not prepared`, { details: { state } });
+  return new PodError("POD_STATE", `pod "${uuid}" is not prepared`, {
+    details: { state },
+    remedy: "rkt prepare makes one ready; rkt list shows those that are",
+  });
 }
 
 function tryLockPod(path: string): Lock | undefined {

@@ -251,10 +251,19 @@ function checkPort(port: ExposedPort, apps: readonly RuntimeApp[]): ExposedPort 
   if (port.podPort !== undefined) return port;
   const owners = apps.filter((app) => app.app?.ports.some((p) => p.name === port.name));
   if (owners.length === 0) {
-    throw new PodError("POD_MANIFEST", `port name "${port.name}" could not be found in any apps`);
+    throw new PodError("POD_MANIFEST", `port name "${port.name}" could not be found in any apps`, {
+      remedy: portsOf(apps),
+    });
   }
   if (owners.length > 1) {
     throw new PodError("POD_MANIFEST", `port name "${port.name}" defined multiple apps`);
   }
   return port;
+}
+
+function portsOf(apps: readonly RuntimeApp[]): string {
+  const names = apps.flatMap(({ app }) => app?.ports.map((port) => port.name) ?? []);
+  return names.length === 0
+    ? "leave --port out: the images name no ports"
+    : `one of the ports that the images name: ${names.join(", ")}`;
 }

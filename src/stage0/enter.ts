@@ -98,6 +98,7 @@ function cgroupsOf(pod: PodRef, appPid: number): AppCgroups {
 function notRunning(pod: PodRef): Stage0Error {
   return new Stage0Error("POD_STATE", `pod "${pod.uuid}" isn't currently running`, {
     details: { state: pod.state },
+    remedy: "rkt list shows what runs",
   });
 }
 

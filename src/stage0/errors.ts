@@ -2,6 +2,7 @@
 import { RktError } from "../lib/errors.ts";
 
 export type Stage0ErrorCode =
+  | "IMAGE_WORD"
   | "POD_STATE"
   | "APP_SELECTION"
   | "ENTER_DENIED"

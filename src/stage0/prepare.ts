@@ -19,12 +19,13 @@ import {
   type ImageKey,
   type ImageManifest,
   imageKey,
+  ManifestError,
   type PodManifest,
   parsePodManifest,
   serializePodManifest,
 } from "../appc/index.ts";
 import { type FetchContext, findImage, type LocalContext } from "../fetch/index.ts";
-import { isErrno } from "../lib/errors.ts";
+import { isErrno, RktError } from "../lib/errors.ts";
 import type { IdRange } from "../lib/id-range.ts";
 import { silentReporter } from "../lib/reporter.ts";
 import { quote } from "../lib/text.ts";
@@ -178,8 +179,12 @@ interface ResolvedSource {
 async function resolveSource(source: PodSource, context: PrepareContext): Promise<ResolvedSource> {
   if (source.kind === "manifest") return resolveManifest(source.file, context);
   const sources: AppSource[] = [];
-  for (const { image, signature, overrides } of source.apps) {
-    const key = await findImage(image, context.local, context.fetch, { signature });
+  for (const [i, { image, signature, overrides }] of source.apps.entries()) {
+    const key = await findImage(image, context.local, context.fetch, { signature }).catch(
+      (error: unknown) => {
+        throw explainWord(error, image, i);
+      },
+    );
     sources.push({ overrides, key, manifest: context.local.store.manifest(key) });
   }
   const manifest = generatePodManifest(sources, source.options);
@@ -188,7 +193,29 @@ async function resolveSource(source: PodSource, context: PrepareContext): Promis
     if (image === undefined || app.app === undefined) throw new Error("an app without an image");
     return { name: app.name, key: image.key, image: image.manifest, app: app.app };
   });
-  return { manifest, bytes: serializePodManifest(manifest), apps };
+  return { manifest, bytes: serialize(manifest), apps };
+}
+
+/** The manifest is ours, made of flags: advice to correct it would be for a file that nobody wrote. */
+function serialize(manifest: PodManifest): Uint8Array | string {
+  try {
+    return serializePodManifest(manifest);
+  } catch (error) {
+    if (!(error instanceof ManifestError)) throw error;
+    const { details } = error;
+    throw new PodError("POD_MANIFEST", `cannot make a pod of these flags: ${error.message}`, {
+      details,
+    });
+  }
+}
+
+/** `rkt run IMAGE ls`: the words of the app stand behind `--`, else they are images. */
+function explainWord(error: unknown, image: string, i: number): unknown {
+  if (i === 0 || !/^[\w-]+$/.test(image) || !(error instanceof RktError)) return error;
+  return new Stage0Error("IMAGE_WORD", `cannot use ${quote(image)} as an image`, {
+    cause: error,
+    remedy: `-- ${image}, if it is an argument for the app of the image before it`,
+  });
 }
 
 const MAX_POD_MANIFEST = 16 * 1024 * 1024;

@@ -23,6 +23,6 @@ export function selectApp(
   if (apps.length === 1) return only;
   const list = apps.map((app) => `\n\t${app.name}`).join("");
   throw new Stage0Error("APP_SELECTION", `pod contains multiple apps:${list}`, {
-    remedy: `specify app using "rkt ${command} --app= ..."`,
+    remedy: `specify app using "rkt ${command === "exec" ? "app exec" : command} --app= ..."`,
   });
 }

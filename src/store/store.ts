@@ -210,8 +210,8 @@ export class Store implements Disposable {
     return (latest ?? matches[0])?.key;
   }
 
-  /** IMAGE of `rkt image`: a prefix of an image ID, or NAME[:VERSION][,LABELS]. */
-  resolveImage(text: string): ImageKey {
+  /** IMAGE of `rkt image`: a prefix of an image ID, or NAME[:VERSION][,LABELS], which means what `findByName` finds. */
+  resolveImage(text: string, options: { readonly preferVerified?: boolean } = {}): ImageKey {
     if (isHash(text)) {
       try {
         return this.resolveKey(text);
@@ -224,7 +224,7 @@ export class Store implements Disposable {
       }
     }
     const { name, labels } = parseAppString(text);
-    const key = this.findByName(name, labels);
+    const key = this.findByName(name, labels, options);
     if (key !== undefined) return key;
     throw new StoreError("IMAGE_NOT_FOUND", "cannot find image", {
       cause: new StoreError("IMAGE_NOT_FOUND", `no image ${quote(text)} in the store`),

@@ -36,6 +36,8 @@ static void test_sources(void) {
   expect("a device is opened as what it was", volume_open(&v, &op, &r) == 0 && v.source >= 0);
   op = volume("/dev/null", VOLUME_IS_DEVICE, 1, 5);
   expect("another device is refused", volume_open(&v, &op, &r) < 0 && r.err == ENODEV);
+  op = volume("/dev/null", VOLUME_IS_DEVICE | VOLUME_IS_BLOCK, 1, 3);
+  expect("a block device of the same number is refused", volume_open(&v, &op, &r) < 0 && r.err == ENODEV);
   op = volume("/", VOLUME_IS_DEVICE, 1, 3);
   expect("what is no device is refused", volume_open(&v, &op, &r) < 0 && r.err == ENODEV);
   op = volume("/nowhere/at/all", 0, 0, 0);

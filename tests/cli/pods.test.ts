@@ -617,7 +617,7 @@ test("volumes: host, empty, read-only, and mount points without one", async () =
   expect(readFileSync(`${host}/out`, "utf8")).toBe("out\n");
   const implicit = await sh(rkt, "busybox stat -c %a /data");
   expect(implicit.stderr).toContain(
-    'no volume specified for mount point "data", implicitly creating an "empty" volume.',
+    'no volume specified for mount point "data" of app "busybox", implicitly creating an "empty" volume.',
   );
   expect(implicit.stdout).toBe("755\n");
   const empty = await rkt.run([

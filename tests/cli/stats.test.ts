@@ -153,7 +153,7 @@ test("stats says what it cannot show", async () => {
   await using rkt = newRkt();
   await ready(rkt);
   expect(await rkt.ok(["stats", "--no-legend"])).toBe("");
-  expect(await rkt.ok(["stats", "--format=json"])).toBe("null\n");
+  expect(await rkt.ok(["stats", "--format=json"])).toBe("[]\n");
   await rkt.fails(["stats", "01234567"], "01234567");
   await rkt.fails(["stats", "--watch=0s"], "more than zero");
   const uuid = (await rkt.ok(["prepare", IMAGE])).trim();

@@ -208,7 +208,7 @@ test("a mount point without a volume gets an empty one, and a warning", async ()
   const { stdout, stderr } = await sh(rkt, "busybox stat -c '%a %u %g' /data; echo > /data/x");
   expect(stdout).toBe("755 0 0\n");
   expect(stderr).toContain(
-    'run: warning: no volume specified for mount point "data", implicitly creating an "empty" volume. This volume will be removed when the pod is garbage-collected.\n',
+    'run: warning: no volume specified for mount point "data" of app "busybox", implicitly creating an "empty" volume. This volume will be removed when the pod is garbage-collected.\n',
   );
   expect(stderr).toContain("Read-only file system");
 });

@@ -3,11 +3,12 @@
 import { resolve } from "node:path";
 import type { Run } from "../command.ts";
 import type { imageExportFlags } from "../flag-sets.ts";
+import { resolveImage } from "../resolve-image.ts";
 
 export const run: Run<typeof imageExportFlags> = async ({ context, flags, args }) => {
   const [image = "", output = ""] = args;
   const store = await context.store();
-  const key = store.resolveImage(image);
+  const key = resolveImage(context, store, image);
   store.exportBlob(key, resolve(context.cwd, output), { overwrite: flags.overwrite });
   return 0;
 };

@@ -4,11 +4,12 @@ import { resolve } from "node:path";
 import type { Run } from "../command.ts";
 import type { imageExtractFlags } from "../flag-sets.ts";
 import { placeDirectory } from "../place-directory.ts";
+import { resolveImage } from "../resolve-image.ts";
 
 export const run: Run<typeof imageExtractFlags> = async ({ context, flags, args }) => {
   const [image = "", output = ""] = args;
   const store = await context.store();
-  const key = store.resolveImage(image);
+  const key = resolveImage(context, store, image);
   const placing = { overwrite: flags.overwrite, rootfsOnly: flags["rootfs-only"] };
   await placeDirectory(resolve(context.cwd, output), placing, (directory) =>
     store.extractInto(key, directory),

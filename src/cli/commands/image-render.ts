@@ -7,11 +7,12 @@ import { type Store, StoreError } from "../../store/index.ts";
 import type { Run } from "../command.ts";
 import type { imageRenderFlags } from "../flag-sets.ts";
 import { placeDirectory } from "../place-directory.ts";
+import { resolveImage } from "../resolve-image.ts";
 
 export const run: Run<typeof imageRenderFlags> = async ({ context, flags, args }) => {
   const [image = "", output = ""] = args;
   const store = await context.store();
-  const key = store.resolveImage(image);
+  const key = resolveImage(context, store, image);
   const placing = { overwrite: flags.overwrite, rootfsOnly: flags["rootfs-only"] };
   await placeDirectory(resolve(context.cwd, output), placing, async (directory) => {
     // What is written here comes from the blobs, but who renders wants to know of a damaged tree.

@@ -6,6 +6,7 @@ import type { Run } from "../command.ts";
 import { EXIT_FAILURE } from "../exit-status.ts";
 import { reportFailure } from "../pod-arguments.ts";
 import { sayCount, sayRemoved } from "../remove-images.ts";
+import { resolveImage } from "../resolve-image.ts";
 import { UsageError } from "../usage-error.ts";
 
 export const run: Run = async ({ context, args }) => {
@@ -16,7 +17,7 @@ export const run: Run = async ({ context, args }) => {
   const keys = new Set<ImageKey>();
   for (const image of args) {
     try {
-      keys.add(store.resolveImage(image));
+      keys.add(resolveImage(context, store, image));
     } catch (error) {
       if (!(error instanceof RktError)) throw error;
       reportFailure(context, error);

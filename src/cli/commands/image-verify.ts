@@ -5,11 +5,13 @@ import { quote } from "../../lib/text.ts";
 import { type Store, StoreError } from "../../store/index.ts";
 import type { Run } from "../command.ts";
 import type { Context } from "../context.ts";
+import { resolveImage } from "../resolve-image.ts";
 
 export const run: Run = async ({ context, args, usage }) => {
   if (args.length === 0) return usage();
   const store = await context.store();
-  for (const image of args) await verify(context, store, { image, key: store.resolveImage(image) });
+  for (const image of args)
+    await verify(context, store, { image, key: resolveImage(context, store, image) });
   return 0;
 };
 

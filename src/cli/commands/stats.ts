@@ -41,6 +41,7 @@ function running(pod: PodRef): PodRef {
   if (pod.state === "running") return pod;
   throw new Stage0Error("POD_STATE", `pod "${pod.uuid}" isn't currently running`, {
     details: { state: pod.state },
+    remedy: "rkt list shows what runs",
   });
 }
 
@@ -66,7 +67,9 @@ function print(
   list: readonly Shown[],
 ): void {
   if (flags.format !== "") {
-    context.out(`${formatJson(list.map(describe), flags.format)}\n`);
+    // Not rkt's command, so not rkt's `null` for an empty list.
+    const text = list.length === 0 ? "[]" : formatJson(list.map(describe), flags.format);
+    context.out(`${text}\n`);
     return;
   }
   const rows = list.map((shown) => row(shown, flags.full));

@@ -313,12 +313,12 @@ function checkIds({ count }: IdRange, apps: readonly PlanApp[]): void {
   }
 }
 
-function warningsFor(mounts: readonly ResolvedMount[]): string[] {
+function warningsFor(mounts: readonly ResolvedMount[], app: string): string[] {
   return mounts
     .flatMap((m) => m.implicitFor ?? [])
     .map(
       (name) =>
-        `no volume specified for mount point "${name}", implicitly creating an "empty" volume. This volume will be removed when the pod is garbage-collected.`,
+        `no volume specified for mount point "${name}" of app "${app}", implicitly creating an "empty" volume. This volume will be removed when the pod is garbage-collected.`,
     );
 }
 
@@ -384,7 +384,10 @@ export function compilePlan(input: PlanInput): Plan {
   // Every app has its own copy of the mounts by now. PID 1 keeps nothing of the host in sight (/proc/1/root) and
   // holds no mount of the host busy.
   ops.push({ kind: "retire", path: SHM });
-  return { ops, warnings: mounts.flatMap(warningsFor) };
+  return {
+    ops,
+    warnings: mounts.flatMap((list, i) => warningsFor(list, apps[i]?.runtime.name ?? "")),
+  };
 }
 
 /** The plan of `rkt enter`: as the app's user, in the app's root, with no more than the app's limits. */

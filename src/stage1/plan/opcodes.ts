@@ -48,6 +48,8 @@ export const BIND_FLAGS = {
 export const VOLUME_FLAGS = {
   /** The source is this device. Else `major` and `minor` are 0. */
   device: 1,
+  /** With `device`: a block device, not a character device. */
+  block: 2,
 } as const;
 
 export const COPY_VOLUME_FLAGS = {

@@ -133,7 +133,7 @@ describe("golden plans", () => {
     expect(describePlan(plan)).toMatchSnapshot();
     expect(planFacts(plan)).toMatchSnapshot();
     expect(plan.warnings).toEqual([
-      'no volume specified for mount point "other", implicitly creating an "empty" volume. This volume will be removed when the pod is garbage-collected.',
+      'no volume specified for mount point "other" of app "first", implicitly creating an "empty" volume. This volume will be removed when the pod is garbage-collected.',
     ]);
   });
 

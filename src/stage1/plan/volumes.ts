@@ -145,7 +145,7 @@ export function planVolumes(
       kind: "volume",
       name: volume.name,
       source: volume.kind === "empty" ? emptyVolumePath(volume.name) : volume.source,
-      flags: device === undefined ? 0 : VOLUME_FLAGS.device,
+      flags: deviceFlags(device),
       major: device?.major ?? 0,
       minor: device?.minor ?? 0,
     });
@@ -210,3 +210,8 @@ const attach = (mount: ResolvedMount, slot: number, restrictPaths: boolean): Op 
   target: mount.path,
   flags: restrictPaths && !PROC_FILES.has(mount.path) ? 0 : ATTACH_FLAGS.onProc,
 });
+
+function deviceFlags(device: DeviceNumber | undefined): number {
+  if (device === undefined) return 0;
+  return VOLUME_FLAGS.device | (device.kind === "block" ? VOLUME_FLAGS.block : 0);
+}
