@@ -31,6 +31,8 @@ export interface NetworkContext {
   /** Proxies and certificates; the process's environment when left out. */
   readonly env?: Environment;
   readonly timeouts?: HttpTimeouts;
+  /** Waits before a registry is asked again; milliseconds. */
+  readonly pause?: (milliseconds: number) => Promise<unknown>;
   /** For discovery, in place of 443 and 80. */
   readonly discoveryPort?: number;
 }

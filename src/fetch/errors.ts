@@ -34,6 +34,17 @@ export type FetchErrorCode =
   | "DEPENDENCY_LIMIT"
   /** A dependency pins an image ID, and another image came. */
   | "DEPENDENCY_MISMATCH"
+  /** The registry wants other credentials, or none of ours may have the image. */
+  | "REGISTRY_DENIED"
+  | "REGISTRY_NOT_FOUND"
+  | "REGISTRY_RATE_LIMIT"
+  /** registries.conf forbids the registry. */
+  | "REGISTRY_BLOCKED"
+  /** What a registry or its token server says makes no sense, or is not what was asked for. */
+  | "REGISTRY_INVALID"
+  /** A file with credentials, or the helper that has them, cannot be used. */
+  | "CREDENTIALS_UNUSABLE"
+  | "REGISTRIES_CONF_INVALID"
   | "KEY_LOCATION"
   /** A key must be reviewed and nobody is there to ask. */
   | "REVIEW_IMPOSSIBLE";

@@ -2,6 +2,7 @@
 // A small HTTP client over the runtime's fetch, which streams with back-pressure and decrypts on a
 // thread of its own. Redirects, proxies, certificates, time-outs and limits are decided here. Bodies are
 // handed over as they came: no content encoding is undone, because signatures are over those bytes.
+import tls from "node:tls";
 import { RktError } from "../lib/errors.ts";
 import { quote, redactUrl, stripControl } from "../lib/text.ts";
 import { certificateAuthorities } from "./certificates.ts";
@@ -27,10 +28,21 @@ export interface HttpOptions {
   readonly insecureTls: boolean;
   readonly timeouts?: HttpTimeouts;
   readonly env?: Environment;
+  /** What else one host (`host[:port]`) is believed by, and what it is shown; asked for each host that is reached. */
+  readonly certificatesOf?: (host: string) => HostCertificates | undefined;
+}
+
+/** PEM texts. */
+export interface HostCertificates {
+  readonly authorities: readonly string[];
+  readonly client?: { readonly certificate: string; readonly key: string } | undefined;
 }
 
 export interface HttpRequest {
+  /** `form` makes it a POST. */
   readonly method?: "GET" | "HEAD";
+  /** The body of a POST. It may hold a secret: no redirect is followed then. */
+  readonly form?: URLSearchParams;
   readonly headers?: Readonly<Record<string, string>>;
   /** Credentials for the URL's own host; asked again after a redirect within that host, only there. */
   readonly auth?: (url: string, method: string) => Readonly<Record<string, string>>;
@@ -65,7 +77,14 @@ interface RuntimeInit {
   readonly decompress: false;
   readonly signal: AbortSignal;
   readonly proxy: string | false;
-  readonly tls?: { readonly rejectUnauthorized: boolean; readonly ca?: readonly string[] };
+  readonly body?: string;
+  readonly tls?: RuntimeTls;
+}
+interface RuntimeTls {
+  readonly rejectUnauthorized: boolean;
+  readonly ca?: readonly string[];
+  readonly cert?: string;
+  readonly key?: string;
 }
 const runtimeFetch = fetch as unknown as (url: string, init: RuntimeInit) => Promise<Response>;
 
@@ -74,32 +93,45 @@ export function openHttp(options: HttpOptions): HttpClient {
   const timeouts = options.timeouts ?? TIMEOUTS;
   let authorities: { readonly list: readonly string[] | undefined } | undefined;
 
-  function tlsFor(url: URL, proxy: string | undefined): RuntimeInit["tls"] {
+  function tlsFor(url: URL, proxy: string | undefined): RuntimeTls | undefined {
     if (url.protocol !== "https:" && !proxy?.startsWith("https:")) return undefined;
-    if (options.insecureTls) return { rejectUnauthorized: false };
+    const own = url.protocol === "https:" ? options.certificatesOf?.(url.host) : undefined;
+    const shown =
+      own?.client === undefined ? {} : { cert: own.client.certificate, key: own.client.key };
+    if (options.insecureTls) return { rejectUnauthorized: false, ...shown };
     authorities ??= { list: certificateAuthorities(env) };
-    const ca = authorities.list;
-    return ca === undefined ? { rejectUnauthorized: true } : { rejectUnauthorized: true, ca };
+    const { list } = authorities;
+    const extra = own?.authorities ?? [];
+    if (list === undefined && extra.length === 0) return { rejectUnauthorized: true, ...shown };
+    // The runtime's own list is replaced by `ca`, so it is named here where there is no other.
+    return {
+      rejectUnauthorized: true,
+      ca: [...(list ?? tls.rootCertificates), ...extra],
+      ...shown,
+    };
   }
 
-  async function send(url: URL, method: string, headers: Record<string, string>) {
+  async function send(
+    url: URL,
+    shown: string,
+    init: { readonly method: string; readonly headers: Record<string, string>; body?: string },
+  ) {
     const proxy = proxyFor(url, env);
-    const tls = tlsFor(url, proxy);
-    const watch = new Watch(url.href);
+    const tlsInit = tlsFor(url, proxy);
+    const watch = new Watch(shown);
     watch.start(timeouts.answer, "no answer");
     try {
       const response = await runtimeFetch(url.href, {
-        method,
-        headers,
+        ...init,
         redirect: "manual",
         decompress: false,
         signal: watch.signal,
         proxy: proxy ?? false,
-        ...(tls === undefined ? {} : { tls }),
+        ...(tlsInit === undefined ? {} : { tls: tlsInit }),
       });
       return { response, watch };
     } catch (error) {
-      throw requestError(watch.reason ?? error, url, proxy);
+      throw requestError(watch.reason ?? error, { url, shown }, proxy);
     } finally {
       watch.stop();
     }
@@ -107,22 +139,36 @@ export function openHttp(options: HttpOptions): HttpClient {
 
   return {
     async request(text, request = {}) {
-      const method = request.method ?? "GET";
+      const method = request.form === undefined ? (request.method ?? "GET") : "POST";
       const first = parseHttpUrl(text);
       let url = first;
       let sameHost = true;
       for (let hop = 0; ; hop++) {
         const target = withoutCredentials(url);
-        const { response, watch } = await send(target, method, {
-          "User-Agent": `rkt/${options.version}`,
-          Accept: "*/*",
-          "Accept-Encoding": "identity",
-          ...request.headers,
-          ...(sameHost ? credentials(first, target, method, request.auth) : {}),
+        const shown = hop === 0 ? redactUrl(target.href) : shownRedirect(target);
+        const { response, watch } = await send(target, shown, {
+          method,
+          headers: {
+            "User-Agent": `rkt/${options.version}`,
+            Accept: "*/*",
+            "Accept-Encoding": "identity",
+            ...request.headers,
+            ...(sameHost ? credentials(first, target, method, request.auth) : {}),
+            ...(request.form === undefined
+              ? {}
+              : { "Content-Type": "application/x-www-form-urlencoded" }),
+          },
+          ...(request.form === undefined ? {} : { body: request.form.toString() }),
         });
-        const location = isRedirect(response.status) ? response.headers.get("location") : null;
+        const location =
+          request.form === undefined && isRedirect(response.status)
+            ? response.headers.get("location")
+            : null;
         if (location === null) {
-          return makeAnswer(response, target, watch, timeouts.stall, method === "HEAD");
+          return makeAnswer(response, { url: target, shown }, watch, {
+            stall: timeouts.stall,
+            headOnly: method === "HEAD",
+          });
         }
         await discard(response, watch);
         if (hop === MAX_REDIRECTS) {
@@ -147,6 +193,11 @@ function parseHttpUrl(text: string): URL {
     );
   }
   return url;
+}
+
+/** Where a server sends us to: the query may be a signature that lets whoever has it in. */
+function shownRedirect(url: URL): string {
+  return redactUrl(`${url.origin}${url.pathname}${url.search === "" ? "" : "?..."}`);
 }
 
 function withoutCredentials(url: URL): URL {
@@ -186,7 +237,7 @@ function redirectTarget(from: URL, location: string, allowDowngrade: boolean): U
   if (from.protocol === "https:" && to.protocol === "http:" && !allowDowngrade) {
     throw new FetchError(
       "REDIRECT_REFUSED",
-      `cannot follow the redirect from ${quote(redactUrl(from.href))} to ${quote(redactUrl(to.href))}: it leads from https to http`,
+      `cannot follow the redirect from ${quote(redactUrl(from.href))} to ${quote(shownRedirect(to))}: it leads from https to http`,
       { remedy: "--insecure-options=http if you accept that" },
     );
   }
@@ -203,13 +254,12 @@ async function discard(response: Response, watch: Watch): Promise<void> {
 
 function makeAnswer(
   response: Response,
-  url: URL,
+  { url, shown }: Place,
   watch: Watch,
-  stall: number,
-  headOnly: boolean,
+  { stall, headOnly }: { readonly stall: number; readonly headOnly: boolean },
 ): HttpAnswer {
   const length = parseLength(response.headers.get("content-length"));
-  const host = quote(redactUrl(url.href));
+  const host = quote(shown);
 
   async function* body(limit: number): AsyncGenerator<Uint8Array, void, undefined> {
     if (headOnly || response.body === null) return;
@@ -298,7 +348,7 @@ class Watch {
     this.#timer = setTimeout(() => {
       this.reason = new FetchError(
         "TIMEOUT",
-        `cannot fetch ${quote(redactUrl(this.#url))}: ${what} for ${milliseconds / 1000} s`,
+        `cannot fetch ${quote(this.#url)}: ${what} for ${milliseconds / 1000} s`,
       );
       this.#controller.abort(this.reason);
     }, milliseconds);
@@ -313,15 +363,21 @@ class Watch {
   }
 }
 
+interface Place {
+  readonly url: URL;
+  /** As a sentence may show it. */
+  readonly shown: string;
+}
+
 /** What the runtime's terse failure means, in a sentence. */
-function requestError(error: unknown, url: URL, proxy: string | undefined): Error {
+function requestError(error: unknown, { url, shown }: Place, proxy: string | undefined): Error {
   if (error instanceof RktError || !(error instanceof Error)) {
     return error instanceof Error ? error : new Error(String(error));
   }
   const code = "code" in error && typeof error.code === "string" ? error.code : "";
-  const where = quote(redactUrl(url.href));
+  const where = quote(shown);
   const via = proxy === undefined ? "" : ` through the proxy ${quote(redactUrl(proxy))}`;
-  const details = { code, url: redactUrl(url.href) };
+  const details = { code, url: shown };
   if (isCertificateProblem(code)) {
     return new FetchError(
       "TLS_FAILED",

@@ -149,4 +149,25 @@ describe("a docker reference", () => {
       friendly: `quay.io/a@${digest}`,
     });
   });
+
+  test("may have a tag and a digest, of which the digest decides", () => {
+    const digest = `sha512:${"a".repeat(128)}`;
+    expect(parseDockerReference(`Quay.IO/a:v1@${digest}`)).toMatchObject({
+      registry: "quay.io",
+      tag: "v1",
+      digest,
+      friendly: `quay.io/a@${digest}`,
+    });
+  });
+
+  test("takes an IPv6 address for a registry", () => {
+    expect(parseDockerReference("[::1]:5000/a:v1")).toMatchObject({
+      registry: "[::1]:5000",
+      repository: "a",
+      tag: "v1",
+    });
+    for (const text of ["[::g]/a", "[::1/a", "a.test:0/b", "a.test:70000/b", "a.test:x/b"]) {
+      expect(parseDockerReference(text)).toBeUndefined();
+    }
+  });
 });
