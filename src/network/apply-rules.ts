@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Puts the rules in force: with nft where it is, else with iptables. What was put there is noted, so that it is
 // noticed when it is there no longer, and goes with the tool it came with. Callers hold the networks' lock.
-import { readFileSync, readlinkSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync, readlinkSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { isErrno } from "../lib/errors.ts";
 import { NETLINK_NETFILTER, NetlinkSocket } from "../sys/netlink.ts";
+import { removeFile } from "../sys/remove-file.ts";
 import { findTool, runTool } from "../sys/run-tool.ts";
 import { NetworkError } from "./errors.ts";
 import { IPTABLES_JUMPS, iptablesRules, NFT_REMOVE, nftRules, TABLE } from "./masquerade.ts";
@@ -130,7 +131,7 @@ export function removeRules(): void {
   if (note?.tool === "iptables") removeWith("iptables");
   // Asked and not noted: the kernel knows, and it costs no process.
   if (hasTable()) removeWith("nft");
-  rmSync(NOTE, { force: true });
+  removeFile(NOTE);
 }
 
 function removeWith(tool: Tool): void {

@@ -2,14 +2,17 @@
 // Which addresses of a built-in network are taken: one file for each in /var/lib/cni/networks/NAME, as the plugin
 // host-local keeps them, so that it and rkt never hand out the same one. The directory is the machine's and not the
 // data directory's: pods of every data directory share the links. Callers hold the networks' lock.
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { linkSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { isErrno } from "../lib/errors.ts";
 import { quote } from "../lib/text.ts";
+import { removeFile } from "../sys/remove-file.ts";
 import { NetworkError } from "./errors.ts";
 import { fromNumber, toNumber } from "./ipv4.ts";
 
 export const LEASES = "/var/lib/cni/networks";
+/** Beside the networks, so that nobody takes it for a lease. */
+const NEW = join(LEASES, ".rkt-new");
 const LAST = "last_reserved_ip.0";
 /** The third line of a lease: it is rkt's own, and a plugin leaves it alone. */
 const MARK = "rkt";
@@ -64,17 +67,30 @@ export function takeAddress(
 ): string | undefined {
   const path = directory(network);
   mkdirSync(path, { recursive: true, mode: 0o755 });
-  const content = `${owner.uuid}\r\n${owner.ifName}\r\n${MARK}\n`;
+  // Whole or not at all: of one that is cut off nobody could say whose it is.
+  writeFileSync(NEW, `${owner.uuid}\r\n${owner.ifName}\r\n${MARK}\n`, { mode: 0o644 });
   const take = (address: string): boolean => {
     try {
-      writeFileSync(join(path, address), content, { flag: "wx", mode: 0o644 });
+      linkSync(NEW, join(path, address));
       return true;
     } catch (error) {
       if (isErrno(error, "EEXIST")) return false;
       throw error;
     }
   };
-  if (range.wanted !== undefined) return takeWanted(network, range.wanted, take);
+  try {
+    if (range.wanted !== undefined) return takeWanted(network, range.wanted, take);
+    return takeNext(path, range, take);
+  } finally {
+    removeFile(NEW);
+  }
+}
+
+function takeNext(
+  path: string,
+  range: Range,
+  take: (address: string) => boolean,
+): string | undefined {
   const first = toNumber(range.first);
   const size = toNumber(range.last) - first + 1;
   const [before = ""] = readLease(join(path, LAST));
@@ -99,5 +115,10 @@ function takeWanted(network: string, wanted: string, take: (address: string) => 
 }
 
 export function freeAddress(network: string, address: string): void {
-  rmSync(join(directory(network), address), { force: true });
+  removeFile(join(directory(network), address));
+}
+
+/** Of a process that was killed while it took an address. */
+export function forgetUnfinished(): void {
+  removeFile(NEW);
 }

@@ -9,7 +9,13 @@ import { quote } from "../lib/text.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../sys/netlink.ts";
 import { inNetworkNamespace } from "../sys/network-namespace.ts";
 import { applyRules, dropForwardings, removeRules } from "./apply-rules.ts";
-import { freeAddress, type Lease, listLeases, takeAddress } from "./default-leases.ts";
+import {
+  forgetUnfinished,
+  freeAddress,
+  type Lease,
+  listLeases,
+  takeAddress,
+} from "./default-leases.ts";
 import type {
   Attachment,
   NetworkArguments,
@@ -265,6 +271,7 @@ function finish(
     forgetForwardings(gone);
   } else dropForwardings(gone);
   for (const address of freed) freeAddress(network.name, address);
+  forgetUnfinished();
 }
 
 /** The network's configuration as rkt had it, for the copy in the pod. */

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which ports of the host lead to which pod: one file for each in /run/rkt/ports, whoever makes the rules. Like these
 // they do not survive a reboot. Callers hold the networks' lock.
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { isErrno } from "../lib/errors.ts";
 import { isPortInUse } from "../sys/port-in-use.ts";
+import { removeFile } from "../sys/remove-file.ts";
 import type { CniHost } from "./cni/plugin.ts";
 import type { PortMapping } from "./driver.ts";
 import { NetworkError } from "./errors.ts";
@@ -109,6 +110,6 @@ export function noteForwardings(list: readonly Forwarding[]): void {
 /** Forgets those that `gone` says. */
 export function forgetForwardings(gone: (entry: Forwarding) => boolean): void {
   for (const entry of listForwardings().filter(gone)) {
-    rmSync(join(PORTS, nameOf(entry)), { force: true });
+    removeFile(join(PORTS, nameOf(entry)));
   }
 }

@@ -12,6 +12,7 @@ import type { NetworkDns } from "./dns.ts";
 import type { Attachment, NetworkDriver, PortMapping } from "./driver.ts";
 import { netmask } from "./ipv4.ts";
 import type { NetworkRequest } from "./net-list.ts";
+import { isPlainRequest } from "./plain-request.ts";
 
 const FOLDER = "net";
 const NOTE = join(FOLDER, "networks.json");
@@ -116,9 +117,9 @@ async function choose(
   requests: readonly NetworkRequest[],
   places: NetworkPlaces,
 ): Promise<Joining[]> {
-  const networks = needsConfiguration(requests, places)
-    ? (await import("./configured.ts")).joinableNetworks(requests, places)
-    : requests.map(({ name, args }) => ({ kind: "built-in" as const, name, args }));
+  const networks = isPlainRequest(requests, places)
+    ? requests.map(({ name, args }) => ({ kind: "built-in" as const, name, args }))
+    : (await import("./configured.ts")).joinableNetworks(requests, places);
   return networks.map((network, i): Joining => {
     const { name, args } = network;
     const base = { name, args, ifName: `eth${i}` };
@@ -133,15 +134,6 @@ async function choose(
     const known = builtIn(name);
     return { ...base, driver: builtInDriver(known), masquerade: known.masquerade };
   });
-}
-
-/** The usual pod asks for one built-in network on a machine that configures none. */
-function needsConfiguration(requests: readonly NetworkRequest[], places: NetworkPlaces): boolean {
-  const [first, ...others] = requests;
-  if (others.length > 0 || !BUILT_IN.some(({ name }) => name === first?.name)) return true;
-  return [places.localConfig, places.userConfig].some(
-    (directory) => directory !== "" && existsSync(join(directory, "net.d")),
-  );
 }
 
 function builtIn(name: string): (typeof BUILT_IN)[number] {

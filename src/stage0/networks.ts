@@ -8,6 +8,7 @@ import { quote } from "../lib/text.ts";
 import type { NetworkPlaces } from "../network/configured.ts";
 import type { PortMapping } from "../network/driver.ts";
 import type { NetworkMode, NetworkRequest } from "../network/net-list.ts";
+import { isPlainRequest } from "../network/plain-request.ts";
 import type { PodNetworks } from "../network/setup.ts";
 import { POD_FILES } from "../pod/read.ts";
 import { Stage0Error } from "./errors.ts";
@@ -20,14 +21,24 @@ interface PodToJoin {
   readonly apps: readonly { readonly app: App }[];
 }
 
+interface Wanted {
+  readonly network: NetworkMode;
+  readonly networks: readonly NetworkRequest[];
+  readonly networkConfig: Pick<NetworkPlaces, "localConfig" | "userConfig">;
+}
+
+/** Throws, before anything is fetched or made, when --net names a network that nothing defines. */
+export async function checkNetworks({ network, networks, networkConfig }: Wanted): Promise<void> {
+  if (network !== "own" || isPlainRequest(networks, networkConfig)) return;
+  const { joinableNetworks } = await import("../network/configured.ts");
+  // What there is to warn of is said when they are joined.
+  joinableNetworks(networks, { ...networkConfig, dataDir: "", warn: () => undefined });
+}
+
 /** Undefined for `none` and `host`. When it throws, `leaveNetworks` undoes what was done. */
 export async function joinNetworks(
   pod: PodToJoin,
-  wanted: {
-    readonly network: NetworkMode;
-    readonly networks: readonly NetworkRequest[];
-    readonly networkConfig: Pick<NetworkPlaces, "localConfig" | "userConfig">;
-  },
+  wanted: Wanted,
   context: { readonly dataDir: string; readonly report: Reporter },
 ): Promise<PodNetworks | undefined> {
   if (wanted.network !== "own") return undefined;

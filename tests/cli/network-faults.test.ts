@@ -266,3 +266,21 @@ needs(
     show();
   }
 });
+
+test("a network that is not there is one sentence before anything starts", async () => {
+  await using rkt = newRkt();
+  await ready(rkt);
+  const uuid = (await rkt.ok(["prepare", IMAGE])).trim();
+  for (const words of [
+    ["run", "--net=bogus", "example.com/is-not-there"],
+    ["run", "--dry-run", "--net=default,bogus", IMAGE],
+    ["explain", "--net=bogus", IMAGE],
+    ["run-prepared", "--net=bogus", uuid],
+  ]) {
+    const { stderr, stdout } = await rkt.fails(words, "networks not found: bogus");
+    expect(stdout).toBe("");
+    expect(stderr.trim().split("\n")).toHaveLength(2);
+  }
+  expect(readdirSync(`${rkt.data}/pods/prepared`)).toEqual([uuid]);
+  expect(readdirSync(`${rkt.data}/pods/run`)).toEqual([]);
+});

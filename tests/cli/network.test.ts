@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect } from "bun:test";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { busyboxAci } from "../support/aci.ts";
 import { needs } from "../support/needs.ts";
+import { networkState } from "../support/network-state.ts";
 import { newRkt, type Rkt, type Running } from "../support/rkt.ts";
 import { fetchSigned } from "../support/signed.ts";
 
@@ -117,24 +118,10 @@ async function get(prefix: readonly string[], address: string, port: number): Pr
   return new Response(client.stdout).text();
 }
 
-const state = (): string =>
-  [
-    command("ip", "-o", "link").replace(/qlen \d+/g, ""),
-    command("ip", "-4", "-o", "addr"),
-    command("ip", "route"),
-    command("sh", "-c", "nft list ruleset 2>/dev/null || iptables-save | grep RKT || true"),
-    command(
-      "sh",
-      "-c",
-      `find ${LEASES} /run/rkt/ports -type f 2>/dev/null | grep -v last_reserved || true`,
-    ),
-    command("sh", "-c", "grep -v tmpfs /proc/self/mounts"),
-  ].join("\n");
-
 test("pods on the default network reach each other, the host and the outside, which sees the host", async () => {
   await using rkt = newRkt();
   await ready(rkt);
-  const before = state();
+  const before = networkState();
   {
     await using a = await pod(rkt, [], ECHO(8000));
     await using b = await pod(rkt, ["--net=default"]);
@@ -156,7 +143,7 @@ test("pods on the default network reach each other, the host and the outside, wh
     );
   }
   await rkt.ok(["gc", "--grace-period=0s"]);
-  expect(state()).toBe(before);
+  expect(networkState()).toBe(before);
 });
 
 test("list and status show addresses, and the pod has a file about them", async () => {
@@ -199,7 +186,7 @@ test("an address can be asked for, is not given twice, and is free again after r
 test("a port is reached from outside, from the host by 127.0.0.1, and by the pod itself", async () => {
   await using rkt = newRkt();
   await ready(rkt);
-  const before = state();
+  const before = networkState();
   for (const net of ["default", "default-restricted"]) {
     await using a = await pod(rkt, [`--net=${net}`, "--port=web:8080"], ECHO(8000));
     await eventually(() => get([], "127.0.0.1", 8080), "hello-from-pod");
@@ -211,7 +198,7 @@ test("a port is reached from outside, from the host by 127.0.0.1, and by the pod
     await a.finished;
     await rkt.ok(["gc", "--grace-period=0s"]);
   }
-  expect(state()).toBe(before);
+  expect(networkState()).toBe(before);
 });
 
 test("a port of one address and of udp leads to the pod, and of another address does not", async () => {
@@ -234,7 +221,7 @@ test("a port that a pod or a program has is refused before anything starts, and 
   await using rkt = newRkt();
   await ready(rkt);
   await using a = await pod(rkt, ["--port=web:8080"]);
-  const before = state();
+  const before = networkState();
   const run = (flag: string) => ["run", flag, IMAGE, "--", "-c", "echo started"];
   for (const flag of ["--port=web:8080", `--port=web:${HOST}:8080`]) {
     const { stdout } = await rkt.fails(run(flag), "already mapped to pod port 8000");
@@ -248,7 +235,7 @@ test("a port that a pod or a program has is refused before anything starts, and 
   await rkt.ok(["run", "--port=dns:8080", IMAGE, "--", "-c", "true"]);
   expect(readdirSync("/run/rkt/ports")).toContain("tcp-0.0.0.0:8080");
   await rkt.ok(["gc", "--grace-period=0s"]);
-  expect(state()).toBe(before);
+  expect(networkState()).toBe(before);
   expect(a.uuid).not.toBe("");
 });
 
@@ -313,21 +300,6 @@ test("a pod cannot reach the host's loopback by the routing that a forwarded por
   expect(await new Response(own.stdout).text()).toContain("via 172.16.28.1 dev eth0");
 });
 
-test("fifty rounds, four at a time, leave the machine as it was", async () => {
-  await using rkt = newRkt();
-  await ready(rkt);
-  const before = state();
-  const round = async (worker: number) => {
-    for (let i = worker; i < 50; i += 4) {
-      const port = `--port=web:${9000 + i}`;
-      await rkt.ok(["run", ...(i % 2 === 0 ? [] : [port]), IMAGE, "--", "-c", "true"]);
-    }
-  };
-  await Promise.all([0, 1, 2, 3].map(round));
-  await rkt.ok(["gc", "--grace-period=0s"]);
-  expect(state()).toBe(before);
-}, 120_000);
-
 needs(
   "root",
   "sandbox",
@@ -340,7 +312,7 @@ needs(
   const nft = Bun.which("nft");
   if (nft !== null) command("mount", "--bind", "/dev/null", nft);
   try {
-    const before = state();
+    const before = networkState();
     {
       await using a = await pod(rkt, ["--port=web:8080"], ECHO(8000));
       expect(command("iptables-save")).toContain(`--to-destination ${a.address}:8000`);
@@ -354,7 +326,7 @@ needs(
       }
     }
     await rkt.ok(["gc", "--grace-period=0s"]);
-    expect(state()).toBe(before);
+    expect(networkState()).toBe(before);
   } finally {
     if (nft !== null) command("umount", nft);
   }
@@ -363,7 +335,7 @@ needs(
 test("after a reboot, when links, rules and /run are gone, gc frees the addresses", async () => {
   await using rkt = newRkt();
   await ready(rkt);
-  const before = state();
+  const before = networkState();
   {
     await using a = await pod(rkt, ["--net=default,default-restricted", "--port=web:8080"]);
     a.kill("SIGKILL");
@@ -372,7 +344,7 @@ test("after a reboot, when links, rules and /run are gone, gc frees the addresse
   await eventually(async () => command("ip", "-o", "link"), /^(?!.*rkt-)/s);
   command("sh", "-c", "rm -rf /run/rkt/*; nft delete table ip rkt 2>/dev/null || true");
   await rkt.ok(["gc", "--grace-period=0s"]);
-  expect(state()).toBe(before);
+  expect(networkState()).toBe(before);
 });
 
 needs(
@@ -387,7 +359,7 @@ needs(
   async () => {
     await using rkt = newRkt();
     await ready(rkt);
-    const before = state();
+    const before = networkState();
     const run = ["run", "--port=web:8080", IMAGE, "--", "-c", "echo started"];
     let killed = 0;
     for (const call of ["setns", "sendto"]) {
@@ -403,7 +375,7 @@ needs(
         const { stdout } = await rkt.run(run, { under: ["strace", ...inject] });
         await eventually(async () => command("ip", "-o", "link"), /^(?!.*rkt-)/s);
         await rkt.ok(["gc", "--grace-period=0s"]);
-        expect(state()).toBe(before);
+        expect(networkState()).toBe(before);
         if (stdout.includes("started")) break;
         killed++;
       }
@@ -416,7 +388,7 @@ needs(
 test("a range that pods which have ended use up is taken back, and one that lives is not", async () => {
   await using rkt = newRkt();
   await ready(rkt);
-  const before = state();
+  const before = networkState();
   {
     await using a = await pod(rkt, ["--net=default:IP=172.16.28.9"]);
     const dead = "11111111-2222-4333-8444-555555555555\r\neth0\r\nrkt\n";
@@ -432,7 +404,7 @@ test("a range that pods which have ended use up is taken back, and one that live
     command("rm", `${LEASES}/default/172.16.28.20`);
   }
   await rkt.ok(["gc", "--grace-period=0s"]);
-  expect(state()).toBe(before);
+  expect(networkState()).toBe(before);
 });
 
 needs(

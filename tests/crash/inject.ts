@@ -63,7 +63,10 @@ export async function inject(
   const log = `${rkt.work}/strace.log`;
   const what = fault === "KILL" ? "signal=KILL" : `error=${fault}`;
   const { nth, onFile } = place;
-  const only = onFile === undefined ? [] : ["-P", `${baseOf(rkt)}${onFile.file}`];
+  const only =
+    onFile === undefined
+      ? []
+      : ["-P", SHARED.test(onFile.file) ? onFile.file : `${baseOf(rkt)}${onFile.file}`];
   const expression = `inject=${place.call}:${what}:when=${onFile?.nth ?? nth}`;
   const extra = [...(fault === "KILL" ? [] : FAST), ...only, "-e", expression];
   const result = await rkt.run(args, { ...runOptions, under: strace(log, extra) });
@@ -83,6 +86,9 @@ export function findAgain(rkt: Rkt, place: Place): Place | undefined {
     (each) => each.about === place.about && each.before === place.before && each.nth !== place.nth,
   );
 }
+
+/** Files of networks, which no data directory has to itself. */
+const SHARED = /^\/(run\/rkt|var\/lib\/cni)\//;
 
 function baseOf(rkt: Rkt): string {
   return rkt.work.slice(0, rkt.work.lastIndexOf("/"));
@@ -114,7 +120,8 @@ export function readPlaces(log: string, base: string): readonly Place[] {
     const nthOnFile = count(`${thread} ${call} ${file}`) + 1;
     if (!changesSomething(line, call, base)) continue;
     const about = aboutCall(line, base);
-    const isStable = file.startsWith("/data/") && !/UUID|RANDOM|PID/.test(about);
+    const isStable =
+      (file.startsWith("/data/") || SHARED.test(file)) && !/UUID|RANDOM|PID|ADDRESS/.test(about);
     places.push({
       call,
       nth,
@@ -130,7 +137,7 @@ function changesSomething(line: string, call: string, base: string): boolean {
   if (/ = -1 E/.test(line) && !line.includes("(INJECTED)")) return false;
   if (call === "open" || call === "openat") return line.includes("O_CREAT");
   if (call === "write" || call === "pwrite64" || call === "writev") {
-    return new RegExp(`\\(\\d+<(${base}|/memfd:)`).test(line);
+    return new RegExp(`\\(\\d+<(${base}|/memfd:|/run/rkt/|/var/lib/cni/|/proc/sys/)`).test(line);
   }
   return true;
 }
@@ -151,6 +158,8 @@ function aboutCall(line: string, base: string): string {
     .replaceAll(/\/sha512\/[0-9a-f]{2}\b/g, "/sha512/AB")
     .replaceAll(/\b(import-)?[0-9a-f]{12,24}\b/g, "$1RANDOM")
     .replaceAll(/\/proc\/\d+/g, "/proc/PID")
+    .replaceAll(/\b(\d+\.){3}\d+(:\d+)?/g, "ADDRESS")
+    .replaceAll(/\brkt-[0-9a-f]{8}-\d+\b/g, "LINK")
     .replaceAll(/machine-rkt[-\\0-9a-fx]+\.scope/g, "SCOPE")
     .replaceAll(/\bexport-[A-Za-z0-9]{6}\b/g, "export-RANDOM")
     .replaceAll(/\.\d+\.tmp\b/g, ".PID.tmp")

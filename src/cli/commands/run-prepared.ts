@@ -5,7 +5,7 @@ import { moveToRun, notPrepared, resolvePod, takePrepared } from "../../pod/dire
 import { PodError } from "../../pod/errors.ts";
 import { readPrivateUsers } from "../../pod/read.ts";
 import { joinMetadataService, leaveMetadataService } from "../../stage0/metadata-service.ts";
-import { joinNetworks, tryLeaveNetworks } from "../../stage0/networks.ts";
+import { checkNetworks, joinNetworks, tryLeaveNetworks } from "../../stage0/networks.ts";
 import { preparedApps, preparedManifest } from "../../stage0/prepared.ts";
 import { planPod, startPod } from "../../stage0/start.ts";
 import type { Run } from "../command.ts";
@@ -18,6 +18,7 @@ export const run: Run<typeof runPreparedFlags> = async ({ context, flags, args, 
   const networks = parseNetList(flags.net);
   checkStartFlags({ ...flags, port: [] }, networks);
   const options = startOptions(context, flags, networks);
+  await checkNetworks(options);
   const dataDir = await context.dataDir();
   const pod = resolvePod(dataDir, uuid);
   if (pod.state !== "prepared") throw notPrepared(pod.uuid, pod.state);

@@ -5,7 +5,7 @@ import type { PodManifest } from "../../appc/index.ts";
 import { parseNetList } from "../../network/net-list.ts";
 import { moveToRun } from "../../pod/directory.ts";
 import { joinMetadataService } from "../../stage0/metadata-service.ts";
-import { joinNetworks } from "../../stage0/networks.ts";
+import { checkNetworks, joinNetworks } from "../../stage0/networks.ts";
 import { discard, type PreparedApp, preparePod } from "../../stage0/prepare.ts";
 import { planPod, startPod } from "../../stage0/start.ts";
 import type { Plan } from "../../stage1/plan/wire.ts";
@@ -45,6 +45,7 @@ export async function runPod(
   checkStartFlags(flags, networks);
   const source = podSource(words, pullPolicy, flags.interactive);
   const options = startOptions(context, flags, networks);
+  await checkNetworks(options);
   const images = { pullPolicy, dependencies: true };
   const dataDir = await context.dataDir();
   const overlay = await overlayWanted(context, flags["no-overlay"]);

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// What pods' networks leave on the machine, as text: equal before and after when nothing is left.
+const LEASES = "/var/lib/cni/networks";
+
+function command(...argv: readonly string[]): string {
+  const { exitCode, stdout, stderr } = Bun.spawnSync([...argv]);
+  if (exitCode !== 0) throw new Error(`${argv.join(" ")}: ${stderr}`);
+  return stdout.toString();
+}
+
+/** Links, addresses, routes, rules, leases, ports and mounts. */
+export function networkState(): string {
+  return [
+    command("ip", "-o", "link").replace(/qlen \d+/g, ""),
+    command("ip", "-o", "addr").replace(/valid_lft.*/g, ""),
+    command("ip", "route"),
+    command("ip", "-6", "route"),
+    command("sh", "-c", "nft list ruleset 2>/dev/null || iptables-save | grep RKT || true"),
+    command(
+      "sh",
+      "-c",
+      `find ${LEASES} /run/rkt/ports -type f 2>/dev/null | grep -v last_reserved || true`,
+    ),
+    command("sh", "-c", "grep -v tmpfs /proc/self/mounts"),
+  ].join("\n");
+}
