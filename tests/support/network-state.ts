@@ -12,9 +12,14 @@ function command(...argv: readonly string[]): string {
 export function networkState(): string {
   return [
     command("ip", "-o", "link").replace(/qlen \d+/g, ""),
-    command("ip", "-o", "addr").replace(/valid_lft.*/g, ""),
+    command("ip", "-4", "-o", "addr").replace(/valid_lft.*/g, ""),
+    // Addresses of links come by themselves, and some time after the link.
+    command("ip", "-6", "-o", "addr", "show", "scope", "global").replace(
+      / tentative| +valid_lft.*/g,
+      "",
+    ),
     command("ip", "route"),
-    command("ip", "-6", "route"),
+    command("ip", "-6", "route").replace(/^fe80::.*\n/gm, ""),
     command("sh", "-c", "nft list ruleset 2>/dev/null || iptables-save | grep RKT || true"),
     command(
       "sh",
