@@ -3,6 +3,7 @@
 #   make quickstart  a signed image runs, step by step  make ok     lint, types, dead code, unit tests
 #   make bench       speed and size beside the peers    make install PREFIX=/usr/local DESTDIR=
 #   make deps        what building and testing need     make test-vm  under systemd and cgroup v2, in qemu
+#   make conformance  the App Container specification's own validator
 #   make check-reproducible, make clean, make uninstall
 
 VERSION := $(shell sed -n 's/^  "version": "\(.*\)",/\1/p' package.json)
@@ -14,7 +15,7 @@ BUN := node_modules/.bin/bun
 SOURCES := $(shell find src -name '*.ts' ! -name '*.test.ts') package.json tsconfig.json
 
 .DELETE_ON_ERROR:
-.PHONY: all deps quickstart test test-vm ok lint types unused unit bench stage1 man docs install uninstall \
+.PHONY: all deps quickstart test test-vm conformance ok lint types unused unit bench stage1 man docs install uninstall \
 	check-reproducible clean
 
 all: dist/rkt dist/lib/appc.js dist/lib/oci.js
@@ -65,6 +66,12 @@ test-vm: deps
 	@scripts/install-deps tests/vm/debian-packages.txt --debian-only
 	@$(MAKE) --no-print-directory dist/rkt
 	@$(BUN) tests/vm/main.ts $(ONLY)
+
+# Part of `make test`. The validator is built from Debian's source package, outside of this directory.
+conformance: deps
+	@scripts/install-deps tests/conformance/debian-packages.txt --debian-only
+	@$(MAKE) --no-print-directory dist/rkt
+	@scripts/sandbox $(BUN) test --timeout=120000 $(REPORT) ./tests/conformance
 
 ok: lint types unused unit
 

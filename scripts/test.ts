@@ -25,9 +25,17 @@ const LOGS = "build/test-logs";
 /** Tests that this project's CI machine cannot run, by name, with the reason. All other skips fail there. */
 const EXPECTED_SKIPS: ReadonlyMap<string, string> = new Map();
 
-function bunTest(name: string, ...paths: readonly string[]): readonly string[] {
-  return [BUN, "test", "--reporter=junit", `--reporter-outfile=${LOGS}/${name}.xml`, ...paths];
-}
+const junit = (name: string): readonly string[] => [
+  "--reporter=junit",
+  `--reporter-outfile=${LOGS}/${name}.xml`,
+];
+
+const bunTest = (name: string, ...paths: readonly string[]): readonly string[] => [
+  BUN,
+  "test",
+  ...junit(name),
+  ...paths,
+];
 
 const sandbox = ["scripts/sandbox", ...HOSTS.flatMap((name) => ["--host", name])];
 
@@ -52,6 +60,11 @@ const LANES: readonly (readonly Suite[])[] = [
       name: "c",
       command: ["make", "-s", "-C", "stage1", "check", "FUZZ_SECONDS=10"],
       counts: "programs",
+    },
+    {
+      name: "conformance",
+      command: ["make", "-s", "conformance", `REPORT=${junit("conformance").join(" ")}`],
+      counts: "bun",
     },
     { name: "reproducible", command: ["scripts/check-reproducible"], counts: "check" },
   ],
