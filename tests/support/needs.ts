@@ -26,6 +26,9 @@ const WAYS = {
   nft: () => Bun.which("nft") !== null || "nft is missing",
   iptables: () => Bun.which("iptables") !== null || "iptables is missing",
   strace: () => Bun.which("strace") !== null || "strace is missing",
+  registry: () =>
+    (Bun.which("docker-registry") !== null && Bun.which("skopeo") !== null) ||
+    "docker-registry or skopeo is missing",
   cgroup2: () =>
     /- cgroup2 /.test(readFileSync("/proc/self/mountinfo", "utf8")) || "cgroup2 is not mounted",
   controllersV1: () =>

@@ -52,7 +52,7 @@ function openssl(args: readonly string[], cwd: string): void {
   if (run.exitCode !== 0) throw new Error(`openssl ${args[0]}: ${run.stderr.toString()}`);
 }
 
-interface Certificates {
+export interface Certificates {
   readonly ca: string;
   readonly cert: string;
   readonly key: string;
@@ -61,7 +61,7 @@ interface Certificates {
 let made: Certificates | undefined;
 
 /** PEM texts of an authority and of one certificate for all hosts, made once per process. */
-function certificates(): Certificates {
+export function certificates(): Certificates {
   if (made !== undefined) return made;
   using dir = tempDir("rkt-ca");
   const curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
