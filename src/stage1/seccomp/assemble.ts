@@ -11,9 +11,13 @@ export const RETURN = {
 
 export interface Verdict {
   readonly action: number;
-  /** With one of these bits in its first argument the call gets `action`, otherwise it is allowed. */
-  readonly flags?: number;
+  /** The call gets `action` only where its first argument, of which the low 32 bits count, is so; else it is allowed. */
+  readonly where?: Condition;
 }
+
+export type Condition =
+  /** One of these bits is set. */
+  { readonly bits: number } | { readonly is: number } | { readonly isNone: readonly number[] };
 
 /** From the number `from` to the next rule's. */
 export interface Rule {
@@ -41,15 +45,21 @@ const MAX_INSTRUCTIONS = 4096;
 const MAX_SKIP = 255;
 
 const sameVerdict = (a: Verdict, b: Verdict): boolean =>
-  a.action === b.action && a.flags === b.flags;
+  a.action === b.action && a.where === b.where;
 
-function leaf({ action, flags }: Verdict): Instruction[] {
-  if (flags === undefined) return [[RETURN_VALUE, 0, 0, action]];
+function leaf({ action, where }: Verdict): Instruction[] {
+  const denied: Instruction = [RETURN_VALUE, 0, 0, action];
+  if (where === undefined) return [denied];
+  const allowed: Instruction = [RETURN_VALUE, 0, 0, RETURN.allow];
+  const load: Instruction = [LOAD, 0, 0, DATA.firstArgument];
+  if ("bits" in where) return [load, [JUMP_BITS, 0, 1, where.bits], denied, allowed];
+  if ("is" in where) return [load, [JUMP_EQUAL, 0, 1, where.is], denied, allowed];
+  const { isNone } = where;
   return [
-    [LOAD, 0, 0, DATA.firstArgument],
-    [JUMP_BITS, 0, 1, flags],
-    [RETURN_VALUE, 0, 0, action],
-    [RETURN_VALUE, 0, 0, RETURN.allow],
+    load,
+    ...isNone.map((value, i): Instruction => [JUMP_EQUAL, isNone.length - i, 0, value]),
+    denied,
+    allowed,
   ];
 }
 

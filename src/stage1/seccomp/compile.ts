@@ -64,8 +64,8 @@ function filterOf(policy: Policy, architecture: Architecture, text: string): Sec
   const table = unpack(SYSTEM_CALLS[architecture]);
   const verdict = (name: string) => policy.named.get(name) ?? policy.known;
   const passes = (name: string): boolean => {
-    const { action, flags } = verdict(name);
-    return action === RETURN.allow || flags !== undefined;
+    const { action, where } = verdict(name);
+    return action === RETURN.allow || where !== undefined;
   };
   const allowed = [...table.keys()].filter(passes).length;
   return {
@@ -103,20 +103,35 @@ function errnoNumber(name: string): number {
   return number;
 }
 
+/** A filter cannot see the flags of clone3(2); with ENOSYS the C library falls back to clone(2). */
+const useClone = (): Verdict => errnoVerdict("ENOSYS");
+
+/** Not namespaced: a pod without a network, or with one of its own, would talk to the hypervisor all the same. */
+const AF_VSOCK = 40;
+/** Linux, a 32-bit machine's address space or a name of an old kernel, and the question what it is now: as Docker has it. */
+const PERSONALITIES = [0, 8, 0x2_0000, 0x2_0008, 0xffff_ffff];
+
 /**
- * The rule of the default lists for namespaces: unshare(2) is not in them, and neither is the way around it.
- * clone3(2) hides its flags from a filter; with ENOSYS the C library falls back to clone(2).
+ * The rules of the default lists about arguments. unshare(2) is not in them, and neither is the way around it by
+ * clone(2). Who names a call for itself means it without a condition: `except` are the names given.
  */
-const namespaceRules = (denied: Verdict): readonly (readonly [string, Verdict])[] => [
-  ["clone", { action: denied.action, flags: NEW_NAMESPACES }],
-  ["clone3", errnoVerdict("ENOSYS")],
-];
+function argumentRules(denied: Verdict, except: readonly string[]): [string, Verdict][] {
+  const { action } = denied;
+  const rules: [string, Verdict][] = [];
+  if (!except.includes("clone")) rules.push(["clone", { action, where: { bits: NEW_NAMESPACES } }]);
+  if (!except.includes("clone3")) rules.push(["clone3", useClone()]);
+  if (!except.includes("socket")) rules.push(["socket", { action, where: { is: AF_VSOCK } }]);
+  if (!except.includes("personality")) {
+    rules.push(["personality", { action, where: { isNone: PERSONALITIES } }]);
+  }
+  return rules;
+}
 
 /** What an app gets whose image and flags say nothing; `errno` as in an isolator, "" means EPERM. */
 export function compileDefault(architecture: Architecture, errno = ""): SeccompFilter {
   const denied = errnoVerdict(errno === "" ? "EPERM" : errno);
   const named = new Map(DEFAULT_WHITELIST.map((name): [string, Verdict] => [name, ALLOW]));
-  for (const [name, verdict] of namespaceRules(denied)) named.set(name, verdict);
+  for (const [name, verdict] of argumentRules(denied, [])) named.set(name, verdict);
   // A C library tries a newer call first and takes ENOSYS, nothing else, for its absence.
   const unknown = errnoVerdict("ENOSYS");
   return filterOf({ named, known: denied, unknown, foreign: denied }, architecture, "default");
@@ -126,7 +141,7 @@ interface Expansion {
   /** Every call that the words stand for. */
   readonly calls: ReadonlySet<string>;
   /** A default list is among them. */
-  readonly noNewNamespaces: boolean;
+  readonly isDefaultList: boolean;
   readonly unknown: readonly string[];
 }
 
@@ -138,28 +153,30 @@ function expand(set: readonly string[]): Expansion {
   ]);
   const calls = new Set<string>();
   const unknown: string[] = [];
-  let noNewNamespaces = false;
+  let isDefaultList = false;
   for (const word of set) {
     const group = NAMED_SETS.get(word);
     if (group !== undefined) {
-      noNewNamespaces ||= group.noNewNamespaces === true;
+      isDefaultList ||= group.isDefaultList === true;
       for (const call of group.calls) calls.add(call);
     } else if (everything.has(word)) calls.add(word);
     else unknown.push(word);
   }
-  return { calls, noNewNamespaces, unknown };
+  return { calls, isDefaultList, unknown };
 }
 
 const deniedBy = (errno: string): Verdict =>
   errno === "" ? { action: RETURN.killProcess } : errnoVerdict(errno);
 
 function compileRetain({ set, errno }: SeccompIsolator, architecture: Architecture): FilterOfApp {
-  const { calls, noNewNamespaces, unknown } = expand(set);
+  const { calls, isDefaultList, unknown } = expand(set);
   const denied = deniedBy(errno);
   const named = new Map([...ALWAYS_RETAINED, ...calls].map((name) => [name, ALLOW]));
-  // Who names one of the two for itself wants it without a condition.
-  if (noNewNamespaces && !set.includes("clone") && !set.includes("clone3")) {
-    for (const [name, verdict] of namespaceRules(denied)) named.set(name, verdict);
+  if (isDefaultList) {
+    const clones = ["clone", "clone3"];
+    // The two are one thing in two forms.
+    const except = set.some((name) => clones.includes(name)) ? [...set, ...clones] : set;
+    for (const [name, verdict] of argumentRules(denied, except)) named.set(name, verdict);
   }
   const policy = { named, known: denied, unknown: denied, foreign: denied };
   return {
@@ -172,7 +189,7 @@ function compileRetain({ set, errno }: SeccompIsolator, architecture: Architectu
 }
 
 function compileRemove({ set, errno }: SeccompIsolator, architecture: Architecture): FilterOfApp {
-  const { calls, noNewNamespaces, unknown } = expand(set);
+  const { calls, isDefaultList, unknown } = expand(set);
   const [first] = unknown;
   if (first !== undefined) {
     throw new Stage1Error(
@@ -183,12 +200,12 @@ function compileRemove({ set, errno }: SeccompIsolator, architecture: Architectu
   }
   const denied = deniedBy(errno);
   const named = new Map([...calls].map((name) => [name, denied]));
-  if (noNewNamespaces) {
-    // One that is named for itself is denied whole, and leaves the rule for the other as it is.
-    for (const [name, verdict] of namespaceRules(denied)) {
-      if (!set.includes(name)) named.set(name, verdict);
-    }
+  // One that is named for itself is denied whole, and leaves the rules for the others as they are.
+  if (isDefaultList) {
+    for (const [name, verdict] of argumentRules(denied, set)) named.set(name, verdict);
   }
+  // Else clone3(2) would be the way around it.
+  if (calls.has("clone") && !calls.has("clone3")) named.set("clone3", useClone());
   const policy = { named, known: ALLOW, unknown: ALLOW, foreign: denied };
   return { filter: filterOf(policy, architecture, "remove"), warnings: [] };
 }

@@ -170,6 +170,7 @@ describe.each(ARCHITECTURES)("the default filter on %s", (architecture) => {
           : DEFAULT_WHITELIST.includes(name)
             ? ALLOW
             : EPERM;
+      // With a first argument of 0; conditions have a test of their own.
       expect([name, number, run(program, architecture, number)]).toEqual([name, number, wanted]);
     }
     for (const [, number] of table) {
@@ -185,6 +186,21 @@ describe.each(ARCHITECTURES)("the default filter on %s", (architecture) => {
       const wanted = (flag & NEW_NAMESPACES) !== 0 ? EPERM : ALLOW;
       expect(run(program, architecture, clone, flag | 17)).toBe(wanted);
     }
+  });
+
+  test("has no sockets to the hypervisor, and no personality but the usual ones", () => {
+    const socket = table.get("socket") ?? -1;
+    // UNIX, INET, NETLINK, ALG; VSOCK.
+    for (const family of [1, 2, 16, 38])
+      expect(run(program, architecture, socket, family)).toBe(ALLOW);
+    expect(run(program, architecture, socket, 40)).toBe(EPERM);
+    const personality = table.get("personality") ?? -1;
+    for (const value of [0, 8, 0x20000, 0x20008, 0xffffffff])
+      expect(run(program, architecture, personality, value)).toBe(ALLOW);
+    // ADDR_NO_RANDOMIZE, READ_IMPLIES_EXEC, MMAP_PAGE_ZERO, another system.
+    for (const value of [0x40000, 0x400000, 0x100000, 1, 0x20001])
+      expect(run(program, architecture, personality, value)).toBe(EPERM);
+    expect(run(program, architecture, table.get("syslog") ?? -1)).toBe(EPERM);
   });
 
   test("is short", () => {
@@ -220,7 +236,9 @@ describe("isolators", () => {
       fc.property(fc.constantFrom(...ARCHITECTURES), sets, errnos, (arch, set, [errno, denied]) => {
         const program = programOf(arch, seccompIsolator("remove", set, errno));
         for (const [name, number] of unpack(SYSTEM_CALLS[arch])) {
-          expect(run(program, arch, number)).toBe(set.includes(name) ? denied : ALLOW);
+          const around = name === "clone3" && set.includes("clone") && !set.includes(name);
+          const wanted = set.includes(name) ? denied : around ? ENOSYS : ALLOW;
+          expect(run(program, arch, number)).toBe(wanted);
         }
         expect(run(program, arch, 999)).toBe(ALLOW);
         // Else it would be the way around: the same calls by other numbers.
@@ -232,18 +250,20 @@ describe("isolators", () => {
     );
   });
 
-  test.each([...NAMED_SETS])("%s is a set", (name, { calls, noNewNamespaces }) => {
+  test.each([...NAMED_SETS])("%s is a set", (name, { calls, isDefaultList }) => {
     for (const arch of ARCHITECTURES) {
       const retain = programOf(arch, seccompIsolator("retain", [name]));
       const remove = programOf(arch, seccompIsolator("remove", [name], "EXDEV"));
       for (const [call, number] of unpack(SYSTEM_CALLS[arch])) {
-        if (noNewNamespaces && call.startsWith("clone")) continue;
+        if (isDefaultList && ["clone", "clone3", "socket", "personality"].includes(call)) continue;
+        // As far as the set goes: clone3 is the way around a clone that is denied.
+        if (call === "clone3" && calls.includes("clone") && !calls.includes(call)) continue;
         const always = ALWAYS_RETAINED.includes(call);
         expect(run(retain, arch, number)).toBe(calls.includes(call) || always ? ALLOW : KILL);
         expect(run(remove, arch, number)).toBe(calls.includes(call) ? RETURN.errno(18) : ALLOW);
       }
       const { clone, clone3 } = Object.fromEntries(unpack(SYSTEM_CALLS[arch]));
-      if (noNewNamespaces !== true || clone === undefined || clone3 === undefined) continue;
+      if (isDefaultList !== true || clone === undefined || clone3 === undefined) continue;
       expect(run(retain, arch, clone, 17)).toBe(ALLOW);
       expect(run(retain, arch, clone, NEW_NAMESPACES)).toBe(KILL);
       expect(run(remove, arch, clone, NEW_NAMESPACES)).toBe(RETURN.errno(18));
@@ -257,6 +277,24 @@ describe("isolators", () => {
       seccompIsolator("retain", ["@rkt/default-whitelist", "clone"]),
     );
     expect(run(program, "x86_64", 56, NEW_NAMESPACES)).toBe(ALLOW);
+  });
+
+  test("what a list has on a condition, who names it has without", () => {
+    const set = ["@rkt/default-whitelist", "socket", "personality", "syslog"];
+    const program = programOf("x86_64", seccompIsolator("retain", set));
+    for (const [call, first] of [
+      [41, 40],
+      [135, 0x40000],
+      [103, 0],
+    ] as const)
+      expect(run(program, "x86_64", call, first)).toBe(ALLOW);
+    expect(run(program, "x86_64", 56, NEW_NAMESPACES)).toBe(KILL);
+  });
+
+  test("a remove-set of clone alone is not gone around by clone3", () => {
+    const program = programOf("x86_64", seccompIsolator("remove", ["clone"], "EPERM"));
+    expect(run(program, "x86_64", 56, 17)).toBe(EPERM);
+    expect(run(program, "x86_64", 435)).toBe(ENOSYS);
   });
 
   test.each(["clone", "clone3"])("a remove-set that names %s beside a list is stricter", (name) => {

@@ -4,7 +4,10 @@
 
 const words = (text: string): readonly string[] => text.trim().split(/\s+/);
 
-/** What Docker, and so rkt, let a program call. `clone` is in it without new namespaces (see compile.ts). */
+/**
+ * What Docker, and so rkt, let a program call; without syslog(2), which reads the kernel's log and which Docker has
+ * since bound to CAP_SYSLOG. Some are in it on a condition (see compile.ts).
+ */
 const DOCKER_WHITELIST = words(`
   accept accept4 access alarm bind brk capget capset chdir chmod chown chown32 clock_getres
   clock_gettime clock_nanosleep close connect copy_file_range creat dup dup2 dup3 epoll_create
@@ -33,7 +36,7 @@ const DOCKER_WHITELIST = words(`
   setregid32 setresgid setresgid32 setresuid setresuid32 setreuid setreuid32 setrlimit set_robust_list
   setsid setsockopt set_thread_area set_tid_address setuid setuid32 setxattr shmat shmctl shmdt shmget
   shutdown sigaltstack signalfd signalfd4 sigreturn socket socketcall socketpair splice stat stat64
-  statfs statfs64 symlink symlinkat sync sync_file_range syncfs sysinfo syslog tee tgkill time
+  statfs statfs64 symlink symlinkat sync sync_file_range syncfs sysinfo tee tgkill time
   timer_create timer_delete timerfd_create timerfd_gettime timerfd_settime timer_getoverrun
   timer_gettime timer_settime times tkill truncate truncate64 ugetrlimit umask uname unlink unlinkat
   utime utimensat utimes vfork vmsplice wait4 waitid waitpid write writev arch_prctl modify_ldt chroot
@@ -66,6 +69,7 @@ const DOCKER_BLACKLIST = words(`
 const BLACKLIST_SINCE = words(`
   fsconfig fsmount fsopen fspick io_uring_enter io_uring_register io_uring_setup mount_setattr
   move_mount open_tree open_tree_attr pidfd_getfd process_madvise quotactl_fd set_mempolicy_home_node
+  syslog
 `);
 
 export const DEFAULT_WHITELIST: readonly string[] = [
@@ -85,14 +89,14 @@ export const ALWAYS_RETAINED = words(`
 const CLOCK = words("adjtimex clock_adjtime clock_settime settimeofday stime");
 const RAW_IO = words("ioperm iopl pciconfig_iobase pciconfig_read pciconfig_write");
 
-/** A set that contains one of the default lists has their rule for new namespaces too. */
 export interface NamedSet {
   readonly calls: readonly string[];
-  readonly noNewNamespaces?: true;
+  /** One of the default lists, which have rules about arguments too (see compile.ts). */
+  readonly isDefaultList?: true;
 }
 
-const WHITE: NamedSet = { calls: DEFAULT_WHITELIST, noNewNamespaces: true };
-const BLACK: NamedSet = { calls: DEFAULT_BLACKLIST, noNewNamespaces: true };
+const WHITE: NamedSet = { calls: DEFAULT_WHITELIST, isDefaultList: true };
+const BLACK: NamedSet = { calls: DEFAULT_BLACKLIST, isDefaultList: true };
 
 export const NAMED_SETS: ReadonlyMap<string, NamedSet> = new Map<string, NamedSet>([
   ["@docker/default-whitelist", WHITE],
