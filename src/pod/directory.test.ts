@@ -7,6 +7,7 @@ import {
   createPod,
   ensurePodDirectories,
   findPod,
+  holdEnded,
   listFolder,
   listPods,
   markGarbage,
@@ -73,6 +74,25 @@ describe("a pod's life", () => {
     pod[Symbol.dispose]();
     expect(markGarbage(dataDir, running)?.state).toBe("exited garbage");
     expect(findPod(dataDir, pod.uuid)?.state).toBe("exited garbage");
+  });
+
+  test("a pod that has ended and is held stays, wherever it was found", () => {
+    moveToRun(dataDir, createPod(dataDir))[Symbol.dispose]();
+    const [exited] = listPods(dataDir, ["run"]);
+    if (exited === undefined) throw new Error("no pod");
+    {
+      using held = holdEnded(dataDir, exited);
+      expect(held.pod).toEqual(exited);
+      expect(markGarbage(dataDir, exited)).toBeUndefined();
+      expect(findPod(dataDir, exited.uuid)?.state).toBe("exited");
+    }
+    markGarbage(dataDir, exited);
+    {
+      using held = holdEnded(dataDir, exited);
+      expect(held.pod.state).toBe("exited garbage");
+    }
+    rmSync(podsDirectory(dataDir, "exited-garbage"), { recursive: true });
+    expect(() => holdEnded(dataDir, exited)).toThrow("is being removed");
   });
 
   test("a pod that has gone on cannot be marked from where it was", () => {

@@ -17,7 +17,7 @@ import { isErrno } from "../lib/errors.ts";
 import { quote } from "../lib/text.ts";
 import { fsyncDir, syncFileSystem } from "../sys/durable.ts";
 import { lookupGroup } from "../sys/groups.ts";
-import { type Lock, lockDirectory, tryLockDirectory } from "../sys/lock.ts";
+import { isStillAt, type Lock, lockDirectory, tryLockDirectory } from "../sys/lock.ts";
 import { randomUUID } from "../sys/random-name.ts";
 import { PodError } from "./errors.ts";
 import { POD_DIRECTORIES, type PodDirectory, type PodState, podState } from "./state.ts";
@@ -181,6 +181,33 @@ export function markGarbage(dataDir: string, pod: PodRef): PodRef | undefined {
     throw error;
   } finally {
     lock?.[Symbol.dispose]();
+  }
+}
+
+/**
+ * Keeps a pod that has ended where it is: nobody moves or deletes it as long as this is held. It waits for whoever
+ * works on it, and finds the pod where that left it. Throws POD_BUSY when it is about to go, or gone.
+ */
+export function holdEnded(dataDir: string, pod: PodRef): Disposable & { readonly pod: PodRef } {
+  let at: PodRef | undefined = pod;
+  while (at !== undefined && at.directory !== "garbage") {
+    const lock = waitForPod(at.path);
+    // The lock is on the directory itself, which may have moved before we had it.
+    if (lock !== undefined && isStillAt(lock.fd, at.path)) {
+      return { pod: at, [Symbol.dispose]: () => lock[Symbol.dispose]() };
+    }
+    lock?.[Symbol.dispose]();
+    at = findPod(dataDir, pod.uuid);
+  }
+  throw new PodError("POD_BUSY", `pod "${pod.uuid}" is being removed`);
+}
+
+function waitForPod(path: string): Lock | undefined {
+  try {
+    return lockDirectory(path, "shared");
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR")) return undefined;
+    throw error;
   }
 }
 

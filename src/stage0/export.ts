@@ -16,9 +16,10 @@ import {
 } from "node:fs";
 import { extname, join } from "node:path";
 import { isErrno } from "../lib/errors.ts";
+import { forOutput } from "../lib/for-output.ts";
 import type { IdRange } from "../lib/id-range.ts";
 import { quote } from "../lib/text.ts";
-import type { PodRef } from "../pod/directory.ts";
+import { holdEnded, type PodRef } from "../pod/directory.ts";
 import { POD_FILES, readPodManifest, readPrivateUsers } from "../pod/read.ts";
 import { canExport } from "../pod/state.ts";
 import { mountPointsBelow, unmount } from "../sys/mounts.ts";
@@ -42,15 +43,12 @@ export function checkExportTarget(output: string): void {
   }
 }
 
-/** Writes OUTPUT whole or not at all. */
-export function exportPod(pod: PodRef, options: ExportOptions): void {
+/** Writes OUTPUT whole or not at all. The pod stays while it is read. */
+export function exportPod(found: PodRef, options: ExportOptions): void {
   checkExportTarget(options.output);
-  if (!canExport(pod.state)) {
-    throw new Stage0Error("EXPORT", "pod is not exited. Only exited pods can be exported", {
-      details: { state: pod.state },
-      remedy: pod.state === "running" ? `rkt stop ${pod.uuid}, then export it` : undefined,
-    });
-  }
+  if (!canExport(found.state)) throw notExited(found);
+  using held = holdEnded(options.dataDir, found);
+  const { pod } = held;
   const app = selectApp(readPodManifest(pod), options.app, "export");
   if (!options.overwrite && existsSync(options.output)) {
     throw new Stage0Error("EXPORT", "error building aci: target file exists (try --overwrite)");
@@ -67,6 +65,13 @@ export function exportPod(pod: PodRef, options: ExportOptions): void {
     }
     writeAci(stage2, options.output, readPrivateUsers(pod.path));
   }
+}
+
+function notExited({ uuid, state }: PodRef): Stage0Error {
+  return new Stage0Error("EXPORT", "pod is not exited. Only exited pods can be exported", {
+    details: { state },
+    remedy: state === "running" ? `rkt stop ${uuid}, then export it` : undefined,
+  });
 }
 
 function exportOverlay(pod: PodRef, options: ExportOptions & { readonly app: string }): void {
@@ -109,8 +114,8 @@ const MEMBER = 4 * 1024 * 1024;
 
 function writeAci(layout: string, output: string, privateUsers: IdRange | undefined): void {
   const temporary = `${output}.${process.pid}.tmp`;
-  const fd = openSync(temporary, "wx", 0o644);
   try {
+    const fd = openSync(temporary, "wx", 0o644);
     try {
       let parts: Uint8Array[] = [];
       let size = 0;
@@ -144,7 +149,7 @@ function writeAci(layout: string, output: string, privateUsers: IdRange | undefi
       if (!isErrno(cleanup, "ENOENT")) throw cleanup;
     }
     throw new Stage0Error("EXPORT", `error building aci: cannot write ${quote(output)}`, {
-      cause: error,
+      cause: forOutput(error, temporary, output),
     });
   }
 }

@@ -24,6 +24,7 @@ import { extractTree } from "../tar/extract.ts";
 import { readTar } from "../tar/read.ts";
 import { Stage0Error } from "./errors.ts";
 import { isFromDocker } from "./from-docker.ts";
+import { idOnHost } from "./id-on-host.ts";
 import type { PreparedApp } from "./prepare.ts";
 import { appRootfs } from "./start.ts";
 
@@ -66,7 +67,8 @@ function fillVolume(podPath: string, { name, imageRoot, path, shift }: Filling):
     mkdirSync(volume, { mode: 0o700 });
     copyTree(from, volume, { temporary: `${podPath}/volume.tar`, shift });
     const { uid, gid, mode } = fstatSync(from);
-    chownSync(volume, uid + shift, gid + shift);
+    const what = `volume ${quote(name)}`;
+    chownSync(volume, idOnHost(uid, shift, what), idOnHost(gid, shift, what));
     chmodSync(volume, mode & 0o7777);
   } catch (cause) {
     throw new Stage0Error(

@@ -49,6 +49,7 @@ import { BUILTIN_STAGE1_MANIFEST } from "../stage1/manifest.ts";
 import { deletePod } from "./delete-pod.ts";
 import { Stage0Error } from "./errors.ts";
 import { isFromDocker } from "./from-docker.ts";
+import { idOnHost } from "./id-on-host.ts";
 import { leaveMetadataService } from "./metadata-service.ts";
 import { tryLeaveNetworks } from "./networks.ts";
 import { renderOrForget } from "./render-image.ts";
@@ -337,7 +338,8 @@ function makeOverlay(
   const top = join(upper, app);
   mkdirSync(top, { mode: 0o750 });
   // Explicit, because of the setgid bit and group of the pods folder, and because of the umask.
-  chownSync(top, firstId + root.uid, firstId + root.gid);
+  const what = `the root of app ${quote(app)}`;
+  chownSync(top, idOnHost(root.uid, firstId, what), idOnHost(root.gid, firstId, what));
   chmodSync(top, root.mode & 0o7777);
 }
 

@@ -29,6 +29,7 @@ import {
   serializeImageManifest,
 } from "../appc/index.ts";
 import { isErrno, RktError } from "../lib/errors.ts";
+import { forOutput } from "../lib/for-output.ts";
 import { quote } from "../lib/text.ts";
 import { RENAME_NOREPLACE, renameAt2 } from "../sys/at.ts";
 import { AT_FDCWD } from "../sys/constants.ts";
@@ -373,7 +374,7 @@ export class Store implements Disposable {
       if (isErrno(error, "EEXIST")) throw exists_();
       if (error instanceof StoreError) throw error;
       throw new StoreError("EXPORT_FAILED", `cannot export the image to ${quote(path)}`, {
-        cause: error,
+        cause: forOutput(error, temporary, path),
       });
     } finally {
       closeSync(from);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What somebody meets who types a thing slightly wrong, and `rkt app exec`, which people bring from rkt.
 import { expect } from "bun:test";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { busyboxAci } from "../support/aci.ts";
 import { needs } from "../support/needs.ts";
 import { newRkt, type Rkt, type Running } from "../support/rkt.ts";
@@ -102,4 +102,31 @@ test("image commands take the image that run would take: the verified one", asyn
   );
   await rkt.ok(["image", "render", IMAGE, `${rkt.work}/rendered`]);
   expect(await Bun.file(`${rkt.work}/rendered/manifest`).text()).not.toContain("workingDirectory");
+});
+
+test("export keeps the pod while it reads it, and names the file that was asked for", async () => {
+  await using rkt = newRkt();
+  await ready(rkt);
+  const file = `${rkt.work}/uuid`;
+  await rkt.ok(["run", NET, `--uuid-file-save=${file}`, IMAGE, "--", "-c", ": > /left"]);
+  const uuid = readFileSync(file, "utf8");
+  const failed = await rkt.fails(["export", uuid, `${rkt.work}/nowhere/x.aci`], "nowhere/x.aci");
+  expect(failed.stderr).not.toContain(".tmp");
+  const output = `${rkt.work}/nowhere/y.aci`;
+  expect((await rkt.fails(["image", "export", IMAGE, output], "y.aci")).stderr).not.toContain(
+    ".tmp",
+  );
+  const held = Bun.spawn(
+    ["flock", "--exclusive", `${rkt.data}/pods/run/${uuid}`, "sh", "-c", "echo held; cat"],
+    {
+      stdin: "pipe",
+      stdout: "pipe",
+    },
+  );
+  await held.stdout.getReader().read();
+  // Locked it counts as running.
+  await rkt.fails(["export", uuid, `${rkt.work}/y.aci`], "pod is not exited");
+  held.stdin.end();
+  await held.exited;
+  await rkt.ok(["export", uuid, `${rkt.work}/y.aci`]);
 });
