@@ -59,6 +59,15 @@ export const libcNetwork = once(
     }).symbols,
 );
 
+/** The calls for a service that gives up its power. */
+export const libcPrivileges = once(
+  () =>
+    dlopen(LIBC, {
+      prctl: { args: [i32, u64, u64, u64, u64], returns: i32 },
+      capset: { args: [p, p], returns: i32 },
+    }).symbols,
+);
+
 const errnoAt = libc.__errno_location() as Pointer;
 
 /** The errno of the call just made. Read it before anything else runs. */

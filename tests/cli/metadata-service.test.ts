@@ -2,11 +2,13 @@
 // The metadata service as pods and their neighbours meet it: what an app in a pod gets, who may ask for whom, restarts,
 // ends of pods, and clients that mean harm. One service to a machine: each test has it for itself, in the sandbox.
 import { expect } from "bun:test";
-import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { createConnection } from "node:net";
 import { join } from "node:path";
+import { listenUnix } from "../../src/sys/listen.ts";
 import { busyboxAci } from "../support/aci.ts";
 import { needs } from "../support/needs.ts";
-import { newRkt, type Rkt, type Running } from "../support/rkt.ts";
+import { FIXED_ENV, newRkt, RKT, type Rkt, type Running } from "../support/rkt.ts";
 import { fetchSigned } from "../support/signed.ts";
 
 const test = needs("root", "sandbox", "busybox", "overlay", "firewall");
@@ -258,3 +260,190 @@ test("what is entered knows the service too", async () => {
   ]);
   expect(out.trim()).toBe(a.base);
 });
+
+/** What a server says to bytes as they are, until it closes. */
+async function raw(bytes: string | Uint8Array, from = "127.0.0.1"): Promise<string> {
+  const client = await connect(from);
+  client.write(bytes);
+  await client.closed;
+  return client.received();
+}
+
+interface RawClient {
+  write(bytes: string | Uint8Array): void;
+  received(): string;
+  readonly closed: Promise<void>;
+}
+
+function connect(from: string): Promise<RawClient> {
+  const socket = createConnection({ host: "127.0.0.1", port: PORT, localAddress: from });
+  const chunks: Buffer[] = [];
+  const { promise: closed, resolve: close } = Promise.withResolvers<void>();
+  const { promise, resolve } = Promise.withResolvers<RawClient>();
+  socket.on("data", (chunk: Buffer) => chunks.push(chunk));
+  const client = {
+    write: (bytes: string | Uint8Array) => void socket.write(bytes),
+    received: () => Buffer.concat(chunks).toString("latin1"),
+    closed,
+  };
+  // Also one that was closed as soon as it was there.
+  const known = () => resolve(client);
+  socket.on("connect", known);
+  socket.on("error", known);
+  socket.on("close", () => {
+    known();
+    close();
+  });
+  return promise;
+}
+
+test("what is no request is refused, and nothing hides in a path", async () => {
+  await using rkt = newRkt();
+  await ready(rkt);
+  await using running = await service(rkt);
+  await using a = await pod(rkt);
+  const token = /[0-9a-f]{32}/.exec(a.base)?.[0] ?? "?";
+  const get = (target: string) => raw(`GET ${target} HTTP/1.1\r\nHost: x\r\n\r\n`);
+  const base = `/${token}/acMetadata/v1`;
+  expect(await get(`${base}/pod/uuid`)).toEndWith(`\r\n\r\n${a.uuid}`);
+  expect(await get(`${base}/pod/uuid?x=y`)).toEndWith(a.uuid);
+  for (const target of [
+    `//${token}/acMetadata/v1/pod/uuid`,
+    `/x/../${token}/acMetadata/v1/pod/uuid`,
+    `${base}//pod/uuid`,
+    `${base}/./pod/uuid`,
+    `${base}/pod/../pod/uuid`,
+    `${base}/pod%2fuuid`,
+    `${base}/pod/%2e/uuid`,
+    `${base}/pod/uuid%00`,
+    `${base}/pod/%ff`,
+    `${base}/apps/../pod/uuid`,
+    "/",
+    "*",
+    "/pods/x",
+    `http://127.0.0.1${base}/pod/uuid`,
+    "/__proto__/acMetadata/v1/pod/uuid",
+  ]) {
+    const answer = await get(target);
+    expect([target, /^HTTP\/1\.1 40[0-4] /.test(answer)]).toEqual([target, true]);
+    expect(answer).not.toContain(a.uuid);
+  }
+  const wrong: readonly (readonly [string | Uint8Array, number])[] = [
+    [`GET /${"a".repeat(20_000)} HTTP/1.1\r\n\r\n`, 431],
+    [`GET / HTTP/1.1\r\n${"a: b\r\n".repeat(200)}\r\n`, 431],
+    [`POST ${base}/pod/hmac/sign HTTP/1.1\r\nContent-Length: 2000000\r\n\r\n`, 413],
+    [`POST ${base}/pod/hmac/sign HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n`, 411],
+    [`DELETE ${base}/pod/uuid HTTP/1.1\r\n\r\n`, 405],
+    [`PUT /pods/${a.uuid}?token=${token} HTTP/1.1\r\n\r\n`, 404],
+    ["\x16\x03\x01\x02\x00\x01\x00\x01\xfc\r\n\r\n", 400],
+    [crypto.getRandomValues(new Uint8Array(60_000)), 431],
+    ["GET / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400],
+  ];
+  for (const [bytes, status] of wrong) {
+    expect(await raw(bytes)).toStartWith(`HTTP/1.1 ${status} `);
+  }
+  // Somebody else's request behind one's own is not looked at.
+  const two = `GET ${base}/pod/uuid HTTP/1.1\r\n\r\n`.repeat(2);
+  expect((await raw(two)).split("HTTP/1.1 200").length).toBe(2);
+  expect(running.stderr()).not.toContain("internal error");
+});
+
+test("clients that never end cost their own connections only", async () => {
+  await using rkt = newRkt();
+  await ready(rkt);
+  await using _service = await service(rkt);
+  await using a = await pod(rkt);
+  const url = onLoopback(a);
+  const slow: RawClient[] = [];
+  for (let i = 0; i < 64; i++) {
+    const client = await connect("127.0.0.9");
+    client.write("GET / HTTP/1.1\r\n");
+    slow.push(client);
+  }
+  const drip = setInterval(() => {
+    for (const client of slow) client.write("a");
+  }, 100);
+  // One more from there is closed without a word; others are answered.
+  const extra = await connect("127.0.0.9");
+  await extra.closed;
+  expect(extra.received()).toBe("");
+  expect((await ask(`${url}/pod/uuid`)).text).toBe(a.uuid);
+  await Promise.all(slow.map(({ closed }) => closed));
+  clearInterval(drip);
+  expect(await raw("GET / HTTP/1.1\r\n\r\n", "127.0.0.9")).toStartWith("HTTP/1.1 404");
+});
+
+test("neither connections nor bodies nor silent readers take the machine's memory", async () => {
+  await using rkt = newRkt();
+  await ready(rkt);
+  await using running = await service(rkt);
+  await using a = await pod(rkt);
+  const url = onLoopback(a);
+  const path = new URL(url).pathname;
+  const many: RawClient[] = [];
+  const body = Buffer.alloc(1024 * 1024 - 1, "a");
+  for (let i = 0; i < 1100; i++) {
+    const client = await connect(`127.0.1.${1 + (i % 20)}`);
+    if (i < 60) {
+      client.write(`POST ${path}/pod/hmac/sign HTTP/1.1\r\nContent-Length: 1048576\r\n\r\n`);
+      client.write(body);
+    }
+    many.push(client);
+  }
+  const memory = () =>
+    Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${running.pid}/status`, "utf8"))?.[1]) / 1024;
+  await Promise.all(many.map(({ closed }) => closed));
+  expect(memory()).toBeLessThan(250);
+  expect(many.some((client) => client.received().startsWith("HTTP/1.1 503"))).toBe(true);
+  expect((await ask(`${url}/pod/uuid`)).text).toBe(a.uuid);
+  // What a pod does must not fill the journal either.
+  for (let i = 0; i < 400; i++) await ask(`${url}/pod/uuid`);
+  expect(running.stderr().split("\n").length).toBeLessThan(500);
+});
+
+test("the service has no power left, and takes systemd's socket", async () => {
+  await using rkt = newRkt();
+  await ready(rkt);
+  const socket = join(rkt.work, "registration.sock");
+  const listening = listenUnix(socket, 0o600);
+  const child = Bun.spawn([RKT, `--dir=${rkt.data}`, "metadata-service"], {
+    env: { ...FIXED_ENV, LISTEN_FDS: "1" },
+    stdio: ["ignore", "ignore", "pipe", listening],
+  });
+  closeSync(listening);
+  try {
+    await eventually(async () => (await put(socket, "/pods/x")) === 400);
+    const status = readFileSync(`/proc/${child.pid}/status`, "utf8");
+    for (const set of ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"]) {
+      expect(status).toContain(`${set}:\t0000000000000000\n`);
+    }
+    expect(status).toContain("NoNewPrivs:\t1\n");
+    const uuid = crypto.randomUUID();
+    const image = JSON.stringify({ acKind: "ImageManifest", acVersion: "0.8.11", name: "a.b/c" });
+    expect(await put(socket, `/pods/${uuid}/app`, image)).toBe(404);
+    const manifest = JSON.stringify({ acKind: "PodManifest", acVersion: "0.8.11", apps: [] });
+    expect(await put(socket, `/pods/${uuid}`, manifest)).toBe(400);
+    expect(await put(socket, `/pods/${uuid}?token=short`, manifest)).toBe(400);
+    const token = "f".repeat(32);
+    expect(await put(socket, `/pods/${uuid}?token=${token}`, "{")).toBe(400);
+    expect(await put(socket, `/pods/${uuid}?token=${token}`, manifest)).toBe(200);
+    expect(await put(socket, `/pods/${crypto.randomUUID()}?token=${token}`, manifest)).toBe(400);
+    expect(await put(socket, `/pods/${uuid}/app`, "{}")).toBe(400);
+    expect(await put(socket, `/pods/${uuid}/app`, image)).toBe(200);
+    const base = `http://127.0.0.1:${PORT}/${token}/acMetadata/v1`;
+    expect(await ask(`${base}/pod/uuid`)).toMatchObject({ status: 200, text: uuid });
+    expect(await put(socket, `/pods/${uuid}`, undefined, "DELETE")).toBe(200);
+    expect(await put(socket, `/pods/${uuid}`, undefined, "DELETE")).toBe(404);
+    expect(await ask(`${base}/pod/uuid`)).toMatchObject({ status: 401 });
+    child.kill("SIGTERM");
+    expect(await child.exited).toBe(0);
+  } finally {
+    child.kill("SIGKILL");
+    await child.exited;
+  }
+});
+
+async function put(socket: string, path: string, body?: string, method = "PUT"): Promise<number> {
+  const options = { method, unix: socket, ...(body !== undefined && { body }) };
+  return (await fetch(`http://localhost${path}`, options)).status;
+}

@@ -12,8 +12,8 @@ export const run: Run<typeof metadataServiceFlags> = async ({ context, flags }) 
     throw new RktError("USAGE", `--listen-port must be between 1 and ${MAX_PORT}, got ${port}`);
   }
   // biome-ignore lint/style/noRestrictedImports: the lazy command table's way to a service
-  const { serveMetadata } = await import("../../services/metadata/serve.ts");
-  return serveMetadata({
+  const { startMetadataService } = await import("../../services/metadata/start.ts");
+  return startMetadataService({
     dataDir: await context.dataDir(),
     port,
     env: context.env,

@@ -62,13 +62,16 @@ export function textResponse(
   return { status, headers: { "Content-Type": "text/plain; charset=us-ascii", ...headers }, body };
 }
 
-/** Serves a listening socket. `handle` answers at once; what it throws is a bug and becomes a 500. */
-export function serveHttp(
-  fd: number,
-  limits: ServerLimits,
-  handle: (request: HttpRequest) => HttpResponse,
-  refuse: (status: number, reason: string) => void = () => undefined,
-): HttpServer {
+export interface Handler {
+  answer(request: HttpRequest): HttpResponse;
+  /** Told of what was not a request. */
+  refused(status: number, reason: string): void;
+  /** Told of what `answer` threw: a bug, and a 500 for the client. */
+  failed(error: unknown): void;
+}
+
+/** Serves a listening socket. */
+export function serveHttp(fd: number, limits: ServerLimits, handler: Handler): HttpServer {
   const perAddress = new Map<string, number>();
   let connections = 0;
   let memory = 0;
@@ -131,11 +134,11 @@ export function serveHttp(
         socket.write(CONTINUE);
         return;
       case "refused":
-        refuse(outcome.status, outcome.reason);
+        handler.refused(outcome.status, outcome.reason);
         connection.answer = encode(textResponse(outcome.status, outcome.reason));
         break;
       case "request":
-        connection.answer = encode(answerTo(outcome.request, handle));
+        connection.answer = encode(answerTo(outcome.request, handler));
         break;
     }
     flush(socket);
@@ -157,13 +160,11 @@ export function serveHttp(
   return { stop: () => listener.stop(true) };
 }
 
-function answerTo(
-  request: HttpRequest,
-  handle: (request: HttpRequest) => HttpResponse,
-): HttpResponse {
+function answerTo(request: HttpRequest, handler: Handler): HttpResponse {
   try {
-    return handle(request);
-  } catch {
+    return handler.answer(request);
+  } catch (error) {
+    handler.failed(error);
     return textResponse(500, "internal error");
   }
 }

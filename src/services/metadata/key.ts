@@ -6,7 +6,7 @@ import { isErrno } from "../../lib/errors.ts";
 import { writeFileDurable } from "../../sys/durable.ts";
 import { MetadataError } from "./errors.ts";
 
-const KEY_BYTES = 64;
+export const KEY_BYTES = 64;
 
 /** The caller is the only one who may make it: it holds the service's lock. */
 export function loadKey(dataDir: string): Uint8Array {
