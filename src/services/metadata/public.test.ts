@@ -86,6 +86,13 @@ test("a signature verifies for its pod and content, and for nothing that differs
   );
 });
 
+test("a form of more fields than anybody means is not read", () => {
+  const sign = (body: string) => ask(at("pod/hmac/sign"), "POST", body).response.status;
+  expect(sign(`content=a${"&b=c".repeat(15)}`)).toBe(200);
+  expect(sign(`content=a${"&b=c".repeat(16)}`)).toBe(400);
+  expect(sign("&".repeat(1024 * 1024))).toBe(400);
+});
+
 test("a pod that is registered again has its new token only", () => {
   const pods = registry();
   const manifest = parsePodManifest('{"acKind":"PodManifest","acVersion":"0.8.11","apps":[]}');
