@@ -48,7 +48,7 @@ struct supervisor {
   struct loans loans;
   struct op cgroup; /* code 0: none */
   struct op devices; /* code 0: none */
-  int lock, control, signals;
+  int lock, users, control, signals; /* users: the user namespace that is there already, or -1 */
   int status_dir, pids_dir, rkt_dir, log_dir;
   pid_t pod; /* PID 1, host's number; 0: reaped */
   size_t count;
@@ -257,6 +257,7 @@ static int write_number(int dir, const char *name, uint64_t n) {
 /* The lock is a way to the host's directories: a program with CAP_SYS_PTRACE sees what PID 1 has open. */
 static void close_our_ends(struct supervisor *s) {
   close_fd(s->lock);
+  close_fd(s->users);
   close_fd(s->control);
   close_fd(s->signals);
   close_fd(s->status_dir);
@@ -305,26 +306,30 @@ static int open_cgroup(const struct supervisor *s, size_t field) {
   return path[0] == 0 ? -1 : open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 }
 
+static pid_t clone_init(const struct supervisor *s, uint64_t flags, int cgroup) {
+  return s->users < 0 ? sys_clone(flags, cgroup) : userns_clone(s->users, flags, cgroup);
+}
+
 static int clone_pod(struct supervisor *s, const struct plan *plan, struct cursor start, struct report *r) {
   struct pod pod = {.plan = plan, .start = start, .apps = s->ends, .volumes = &s->volumes, .count = s->count};
   pod.flags = (uint32_t)s->options.f[OPTIONS_FLAGS].n;
   uint64_t flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS;
   if ((pod.flags & OPTION_IS_NEW_NETWORK) != 0) flags |= CLONE_NEWNET;
   if (s->userns.code != 0) {
-    flags |= CLONE_NEWUSER;
+    if (s->users < 0) flags |= CLONE_NEWUSER;
     pod.loans = &s->loans;
   }
   if (make_channel(&s->control, &pod.control) < 0) return fail(r, errno, "make a socket", NULL);
   CLOSING int cgroup = open_cgroup(s, CGROUP_PATH), init = open_cgroup(s, CGROUP_INIT);
   if (restrict_devices(s, cgroup, r) < 0) return -1;
-  s->pod = sys_clone(flags, init < 0 ? cgroup : init);
+  s->pod = clone_init(s, flags, init < 0 ? cgroup : init);
   /* A cgroup that takes no processes costs tracking, not the pod, unless it keeps devices from it. */
   if (s->pod < 0 && cgroup >= 0 && !needs_devices(s)) {
     if (s->devices.code != 0) {
       fail(r, errno, "restrict devices", NULL);
       if (lose_devices(s, r) < 0) return -1;
     }
-    s->pod = sys_clone(flags, -1);
+    s->pod = clone_init(s, flags, -1);
   }
   if (s->pod < 0) {
     fail(r, errno, "make namespaces", NULL);
@@ -345,7 +350,8 @@ static int clone_pod(struct supervisor *s, const struct plan *plan, struct curso
   if (s->userns.code != 0) {
     loans_close(&s->loans);
     struct message m = {.type = MESSAGE_GO};
-    if (userns_map(s->pod, &s->userns, r) < 0) return -1;
+    if (s->users < 0 && userns_map(s->pod, &s->userns, r) < 0) return -1;
+    close_fd(s->users);
     send_message(s->control, &m, -1);
   }
   int err = write_number(AT_FDCWD, "pid", (uint64_t)s->pod);
@@ -734,12 +740,13 @@ static int fail_early(const struct plan *plan) {
   return STATUS_FAILED;
 }
 
-int supervise(const struct plan *plan, int lock) {
+int supervise(const struct plan *plan, int lock, int users) {
   static struct supervisor state;
   struct supervisor *s = &state;
   struct report r = {.status = STATUS_FAILED};
   struct cursor start;
   s->lock = lock;
+  s->users = users;
   s->plan = plan;
   s->command = "run";
   s->terminal.master = s->volumes.source = s->volumes.users = -1;

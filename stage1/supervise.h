@@ -6,8 +6,8 @@
 #include "plan.h"
 
 /* Runs the pod of `plan` to its end and returns rkt's exit status. The working directory is the pod's. `lock` stays
- * open as long as the pod lives. */
-int supervise(const struct plan *plan, int lock);
+ * open as long as the pod lives. `users`: the user namespace that the pod is to be in, or -1: a new one, if any. */
+int supervise(const struct plan *plan, int lock, int users);
 
 /* One sentence with its remedy on stderr: `COMMAND: TEXT`. */
 struct report;

@@ -89,6 +89,48 @@ int userns_become_root(struct report *r) {
   return 0;
 }
 
+/* Only a process that gives up this namespace's power can go into the other, and its child is then PID 1: as a sibling,
+ * so that it is our child. The number comes by a pipe; what is less than 0 is -errno. */
+static _Noreturn void tell(int pipe, pid_t result) {
+  int32_t number = result < 0 ? -errno : result;
+  write_all(pipe, &number, sizeof number);
+  _exit(0);
+}
+
+pid_t userns_clone(int users, uint64_t flags, int cgroup) {
+  int pair[2];
+  int32_t number = -ECHILD;
+  if (pipe2(pair, O_CLOEXEC) < 0) return -1;
+  pid_t helper = sys_clone(0, cgroup);
+  if (helper == 0) {
+    if (setns(users, CLONE_NEWUSER) < 0) tell(pair[1], -1);
+    pid_t pid = sys_clone(flags | CLONE_PARENT, -1);
+    if (pid != 0) tell(pair[1], pid);
+    close_fd(pair[0]);
+    close_fd(pair[1]);
+    return 0;
+  }
+  int err = errno;
+  close_fd(pair[1]);
+  if (helper > 0) {
+    if (read(pair[0], &number, sizeof number) != (ssize_t)sizeof number) number = -ECHILD;
+    while (waitpid(helper, NULL, 0) < 0 && errno == EINTR) continue;
+    err = -number;
+  }
+  close_fd(pair[0]);
+  errno = err;
+  return helper < 0 || number < 0 ? -1 : (pid_t)number;
+}
+
+int userns_hold(void) {
+  char end;
+  prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+  if (unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0) return errno;
+  if (!write_all(STDOUT_FILENO, "+", 1)) return EPIPE;
+  while (read(STDIN_FILENO, &end, 1) > 0) continue;
+  return 0;
+}
+
 int userns_twin(const struct op *op, struct report *r) {
   pid_t us = getpid();
   pid_t pid = sys_clone(CLONE_NEWUSER, -1);

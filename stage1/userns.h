@@ -37,6 +37,11 @@ int userns_twin(const struct op *op, struct report *r);
 int userns_map(pid_t pid, const struct op *op, struct report *r);
 /* Inside, once the map is written: uid and gid 0 of the namespace. */
 int userns_become_root(struct report *r);
+/* PID 1 as sys_clone makes it, in a user namespace that is there already and mapped (a descriptor). */
+pid_t userns_clone(int users, uint64_t flags, int cgroup);
+/* A program of its own: new user and network namespaces, a byte on stdout when they are there, the end with stdin. rkt
+ * maps the one and configures the other, which belongs to it: only so has the pod's root power over its network. */
+int userns_hold(void);
 /* Why a clone with CLONE_NEWUSER failed. */
 void userns_remedy(struct report *r);
 

@@ -23,6 +23,13 @@ interface Pod {
   readonly path: string;
 }
 
+/** Descriptors, closed on exec. */
+export interface PodNamespaces {
+  /** The user namespace that owns the other. */
+  readonly users: number;
+  readonly netns: number;
+}
+
 /** One network of a pod, as noted in its directory. */
 interface Noted {
   readonly name: string;
@@ -41,6 +48,8 @@ interface Joining extends Noted {
 export interface PodNetworks {
   /** Executes a program that is then in the pod's network namespace. */
   readonly execute: (become: () => never) => never;
+  /** A descriptor of the user namespace that owns the networks; undefined: the host's. */
+  readonly users: number | undefined;
   /** The pod's address in the network through which its ports are reached. */
   readonly address: string | undefined;
   /** The host's address in that network, as the pod sees it. */
@@ -48,9 +57,9 @@ export interface PodNetworks {
   readonly dns: NetworkDns | undefined;
 }
 
-/** When it throws, `tearDownNetworks` undoes what was done. */
+/** When it throws, `tearDownNetworks` undoes what was done. `namespaces`: those of a pod that has users of its own. */
 export async function setUpNetworks(
-  pod: Pod,
+  { namespaces, ...pod }: Pod & { readonly namespaces?: PodNamespaces | undefined },
   requests: readonly NetworkRequest[],
   ports: readonly PortMapping[],
   places: NetworkPlaces,
@@ -59,7 +68,7 @@ export async function setUpNetworks(
   // Of a start that failed and could not be undone: its note must not be lost under the new one.
   if (existsSync(join(pod.path, NOTE))) await tearDownNetworks(pod);
   note(pod, networks);
-  const netnsFd = makeNetworkNamespace();
+  const netnsFd = namespaces?.netns ?? makeNetworkNamespace();
   const outward = portNetwork(networks);
   const attachments: Attachment[] = [];
   for (const { driver, ...network } of networks) {
@@ -76,6 +85,7 @@ export async function setUpNetworks(
   const reached = attachments.find(({ netName }) => netName === outward)?.addresses[0];
   return {
     execute: (become) => inNetworkNamespace(netnsFd, become),
+    users: namespaces?.users,
     address: reached?.address,
     gateway: reached?.gateway,
     dns: firstDns(attachments),

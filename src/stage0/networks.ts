@@ -3,6 +3,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { App, ExposedPort, PodManifest } from "../appc/index.ts";
+import type { IdRange } from "../lib/id-range.ts";
 import type { Reporter } from "../lib/reporter.ts";
 import { quote } from "../lib/text.ts";
 import type { NetworkPlaces } from "../network/configured.ts";
@@ -17,7 +18,7 @@ interface PodToJoin {
   readonly uuid: string;
   readonly path: string;
   readonly manifest: PodManifest;
-  readonly userNamespace?: unknown;
+  readonly userNamespace?: IdRange | undefined;
   readonly apps: readonly { readonly app: App }[];
 }
 
@@ -42,19 +43,20 @@ export async function joinNetworks(
   context: { readonly dataDir: string; readonly report: Reporter },
 ): Promise<PodNetworks | undefined> {
   if (wanted.network !== "own") return undefined;
-  if (pod.userNamespace !== undefined) {
-    // The namespace would be the host's: the pod's root could then neither see it in a /sys of its own nor change it.
-    throw new Stage0Error(
-      "USER_NAMESPACE",
-      "cannot join a network with --private-users: that is not available in this version",
-      { remedy: "--net=none or --net=host" },
-    );
-  }
   const ports = pod.manifest.ports.map((port) => portMapping(port, pod.apps));
   const { setUpNetworks } = await import("../network/setup.ts");
   const warn = (text: string) => context.report.line("", text);
   const places = { ...wanted.networkConfig, dataDir: context.dataDir, warn };
-  return setUpNetworks(pod, wanted.networks, ports, places);
+  const namespaces =
+    pod.userNamespace === undefined
+      ? undefined
+      : await (await import("./pod-namespaces.ts")).makePodNamespaces(pod.userNamespace);
+  return setUpNetworks(
+    { uuid: pod.uuid, path: pod.path, namespaces },
+    wanted.networks,
+    ports,
+    places,
+  );
 }
 
 /** Takes a pod that is not running out of its networks; nothing for one without. */

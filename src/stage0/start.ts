@@ -265,5 +265,6 @@ export function startPod(
     lockFd: pod.lock.fd,
     uuid: pod.uuid,
     inNetwork: networks?.execute,
+    users: networks?.users,
   });
 }

@@ -27,6 +27,8 @@ export interface LaunchOptions {
   readonly uuid: string;
   /** Executes in the network namespace in which stage1, and with it the pod, is to be. */
   readonly inNetwork?: ((execute: () => never) => never) | undefined;
+  /** A descriptor of the user namespace that the pod is to be in, where there is one already. */
+  readonly users?: number | undefined;
 }
 
 /**
@@ -37,7 +39,12 @@ export function launch(plan: Plan, options: LaunchOptions): never {
   process.chdir(options.podDir);
   keepAcrossExec(options.lockFd);
   const fd = planDescriptor(plan);
-  const execute = () => becomeStage1("run", [String(fd), String(options.lockFd), options.uuid]);
+  const words = [String(fd), String(options.lockFd), options.uuid];
+  if (options.users !== undefined) {
+    keepAcrossExec(options.users);
+    words.push(String(options.users));
+  }
+  const execute = () => becomeStage1("run", words);
   return options.inNetwork === undefined ? execute() : options.inNetwork(execute);
 }
 
