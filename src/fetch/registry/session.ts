@@ -34,6 +34,7 @@ export function openSession(
 ): RegistrySession {
   const { host, repository } = endpoint;
   const client = openClient(endpoint, context);
+  let warned = !endpoint.insecure || context.insecure.tls;
   const mayUseHttp = endpoint.insecure || context.insecure.http;
   let scheme: "https" | "http" | undefined = mayUseHttp ? undefined : "https";
   let login: Promise<Login> = Promise.resolve({ kind: "none" });
@@ -44,6 +45,13 @@ export function openSession(
     `${over}://${host}/v2/${repository}/${path}`;
 
   async function send(path: string, headers: Readonly<Record<string, string>>, now: Login) {
+    if (!warned) {
+      warned = true;
+      context.report.line(
+        "image",
+        `warning: the certificate of the registry ${quote(host)} is not checked: registries.conf says so`,
+      );
+    }
     const auth = now.kind === "none" ? {} : now.kind === "basic" ? now.header : bearer(now.token);
     const request = { headers, auth: () => auth, allowDowngrade: context.insecure.http };
     if (scheme !== undefined) {
@@ -132,7 +140,7 @@ export function openSession(
   return session;
 }
 
-/** The server does not speak TLS at all. */
+/** The server does not speak TLS at all, or not with us. */
 function withoutTls(error: unknown): boolean {
   return error instanceof FetchError && error.details?.["code"] === "EPROTO";
 }
@@ -140,11 +148,11 @@ function withoutTls(error: unknown): boolean {
 function plainServer(host: string, cause: unknown): FetchError {
   return new FetchError(
     "TLS_FAILED",
-    `cannot ask the registry ${quote(host)}: it does not answer over https`,
+    `cannot ask the registry ${quote(host)}: it does not speak https here, or wants a certificate of its clients`,
     {
       cause,
       remedy:
-        "--insecure-options=http, or insecure = true for it in registries.conf, if you accept a connection without encryption",
+        "--insecure-options=http if you accept a connection without encryption; a client's certificate goes into certs.d",
     },
   );
 }

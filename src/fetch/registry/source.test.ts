@@ -7,7 +7,14 @@ import { type Descriptor, MEDIA_TYPES, type OciSource, parseDigest } from "../..
 import { failure } from "../../store/test-images.ts";
 import type { FetchContext } from "../context.ts";
 import { type DockerReference, parseDockerReference } from "../docker-reference.ts";
-import { type Handler, openWorld, type Reply, type Request, type World } from "../fixture.ts";
+import {
+  type Handler,
+  openWorld,
+  type Reply,
+  type Request,
+  testCertificates,
+  type World,
+} from "../fixture.ts";
 import { registrySource } from "./source.ts";
 
 const sha256 = (bytes: Uint8Array | string): string =>
@@ -498,7 +505,7 @@ describe("a registry", () => {
     const place = `127.0.0.1:${server.port}`;
     const refused = await failure(() => source(`${place}/a:1`).resolve());
     expect(refused.message).toBe(
-      `cannot ask the registry "${place}": it does not answer over https`,
+      `cannot ask the registry "${place}": it does not speak https here, or wants a certificate of its clients`,
     );
     expect(seen).toEqual([]);
     const http = { insecure: { ...SECURE, http: true } };
@@ -524,5 +531,39 @@ describe("a registry", () => {
     });
     world.file(`.config/containers/certs.d/${place}/ca.crt`, ca);
     await source(`${place}/a:1`, { env }).resolve();
+  });
+
+  test("is shown the certificate that certs.d has for it", async () => {
+    const ca = await Bun.file(world.web.env["SSL_CERT_FILE"] ?? "").text();
+    const { key, cert } = testCertificates();
+    using server = Bun.serve({
+      port: 0,
+      hostname: "127.0.0.1",
+      tls: { key, cert, ca, requestCert: true, rejectUnauthorized: true },
+      fetch: () => new Response(MANIFEST, { headers: { "Content-Type": MEDIA_TYPES.manifest } }),
+    });
+    const place = `127.0.0.1:${server.port}`;
+    const env = { HOME: world.dir };
+    world.file(`.config/containers/certs.d/${place}/ca.crt`, ca);
+    expect((await failure(() => source(`${place}/a:1`, { env }).resolve())).message).toContain(
+      "wants a certificate of its clients",
+    );
+    world.file(`.config/containers/certs.d/${place}/client.cert`, cert);
+    expect((await failure(() => source(`${place}/a:1`, { env }).resolve())).message).toContain(
+      '"client.key" is missing',
+    );
+    world.file(`.config/containers/certs.d/${place}/client.key`, key);
+    await source(`${place}/a:1`, { env }).resolve();
+  });
+
+  test("may be insecure by registries.conf, with a warning", async () => {
+    const place = `127.0.0.1:${world.web.httpsPort}`;
+    serveManifest(`https://${place}/v2/a/manifests/1`);
+    const conf = world.file("insecure.conf", `[[registry]]\nlocation="${place}"\ninsecure=true\n`);
+    const env = { HOME: world.dir, CONTAINERS_REGISTRIES_CONF: conf };
+    await source(`${place}/a:1`, { env }).resolve();
+    expect(world.report.lines).toEqual([
+      `image: warning: the certificate of the registry "${place}" is not checked: registries.conf says so`,
+    ]);
   });
 });
