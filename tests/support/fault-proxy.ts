@@ -17,6 +17,8 @@ export interface Fault {
   readonly claimLength?: number;
   /** Another answer; the server is not asked. */
   readonly status?: number;
+  /** Of that answer. */
+  readonly body?: string;
   readonly headers?: Readonly<Record<string, string>>;
 }
 
@@ -60,7 +62,9 @@ export async function newFaultProxy(host: string): Promise<FaultProxy> {
 
   async function relay(request: ProxySeen, fault: Fault, socket: Socket): Promise<void> {
     if (fault.status !== undefined) {
-      socket.end(headOf(fault.status, { "content-length": "0", ...fault.headers }));
+      const body = fault.body ?? "";
+      const own = { "content-length": String(Buffer.byteLength(body)), ...fault.headers };
+      socket.end(headOf(fault.status, own) + body);
       return;
     }
     const { host: _, connection: __, ...headers } = request.headers;

@@ -74,12 +74,13 @@ async function findInFile(path: string, wanted: Wanted): Promise<Credentials | u
   }
   try {
     const helper = helperFor(file, wanted.hosts);
-    if (helper !== undefined) return await askHelper(helper, wanted);
+    if (helper !== undefined && helper !== "") return await askHelper(helper, wanted);
     const auths = path.endsWith(".dockercfg") ? file : fieldsOf(file["auths"], "auths");
     const entry = findEntry(auths, wanted);
     const found = entry === undefined ? undefined : parseEntry(entry);
     if (found !== undefined) return found;
-    const store = text(file, "credsStore");
+    // A helper without a name stands for "only this file", as in Docker.
+    const store = helper === "" ? "" : text(file, "credsStore");
     return store === "" ? undefined : await askHelper(store, wanted);
   } catch (cause) {
     if (!(cause instanceof FieldError)) throw cause;
