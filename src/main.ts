@@ -7,7 +7,7 @@ import { processHost } from "./cli/host.ts";
 const FAILURE = 254;
 process.exitCode = FAILURE;
 
-const LATER: ReadonlySet<string> = new Set(["actool", "acbuild", "docker2aci"]);
+const LATER: ReadonlySet<string> = new Set(["actool", "acbuild"]);
 
 const called = process.argv0;
 const program = called.slice(called.lastIndexOf("/") + 1);
@@ -19,7 +19,9 @@ let status = FAILURE;
 try {
   const host = processHost(process.argv.slice(2));
   if (LATER.has(program)) host.write(2, `${program}: not available in this version\n`);
-  else status = await runRkt(host);
+  else if (program === "docker2aci") {
+    status = await (await import("./cli/docker2aci.ts")).runDocker2aci(host);
+  } else status = await runRkt(host);
 } catch (error) {
   const text = error instanceof Error ? error.stack : String(error);
   process.stderr.write(`rkt: internal error: this is a bug, please report it\n${text}\n`);

@@ -147,9 +147,10 @@ async function parseCommand(
       args: [],
     };
   }
-  const parsed = parseFlags(words, flags, { ...context, interspersed: command.interspersed });
+  const own = command.raw ? [] : words;
+  const parsed = parseFlags(own, flags, { ...context, interspersed: command.interspersed });
   const help = parsed.values["help"] === true;
-  return { ...parsed, help, args: parsed.rest, images: [], mounts: [] };
+  return { ...parsed, help, args: command.raw ? words : parsed.rest, images: [], mounts: [] };
 }
 
 /** Without the flags of experiments that are off. */

@@ -488,6 +488,28 @@ ${POD}`,
       seeAlso: ["rm", "list"],
       load: async () => (await runtime()).stop,
     }),
+  tool: (name) =>
+    command({
+      name,
+      brief: "Run a tool that comes with rkt",
+      description: "Runs a tool that comes with rkt, by its own words.",
+      args: "[TOOL]",
+      group: true,
+    }),
+  "tool docker2aci": (name) =>
+    command({
+      name,
+      brief: "Convert a Docker or OCI image to an ACI file",
+      description: `Writes the image as ACI files into the working directory: one of all its layers, or with -nosquash one of each.
+The flags stand before IMAGE and have one dash: -compression=gzip|none, -debug, -image=NAME[:TAG] (which image of a
+file), -insecure-allow-http, -insecure-skip-verify, -nosquash, -version. IMAGE is a file of docker save, an OCI layout in a
+tar archive, or docker://[REGISTRY/]NAME[:TAG|@DIGEST]. The status is 0, 1 when there is no ACI, 2 for wrong words.`,
+      args: "[-FLAG...] IMAGE",
+      raw: true,
+      completes: "files",
+      seeAlso: ["fetch", "run"],
+      load: async () => ({ run: (await import("./commands/tool-docker2aci.ts")).run }),
+    }),
   trust: (name) =>
     command({
       name,

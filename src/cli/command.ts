@@ -83,6 +83,8 @@ export interface Command {
   readonly experiment: string | undefined;
   /** Has sub-commands and does nothing itself. */
   readonly group: boolean;
+  /** A tool with flags of its own: its words are `args` as they are. */
+  readonly raw: boolean;
   /** Comes in a later version: ends with a clear sentence. */
   readonly unavailable: boolean;
   readonly completes: Completes;
@@ -117,6 +119,7 @@ export function command<const F extends FlagSpecs>(declaration: CommandDeclarati
     hidden: false,
     experiment: undefined,
     group: false,
+    raw: false,
     unavailable: false,
     completes: "none",
     seeAlso: [],

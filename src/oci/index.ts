@@ -19,7 +19,17 @@ export {
   parsePlatform,
 } from "./parse.ts";
 export type { OciSource, SourceManifest } from "./source.ts";
-export { type ImageFacts, imageManifestOf } from "./to-app.ts";
+export {
+  appOf,
+  digestName,
+  dockerAnnotations,
+  dockerIdentifier,
+  executionAnnotations,
+  type ImageFacts,
+  imageLabels,
+  imageManifestOf,
+  originAnnotations,
+} from "./to-app.ts";
 export type {
   Descriptor,
   Digest,

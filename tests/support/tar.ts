@@ -93,3 +93,49 @@ export function tarBytes(items: readonly TarItem[], options: { end?: boolean } =
   if (options.end !== false) blocks.push(Buffer.alloc(1024));
   return Buffer.concat(blocks);
 }
+
+export interface TarListing {
+  readonly name: string;
+  readonly type: string;
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly link: string;
+  readonly content: string;
+  readonly pax: Readonly<Record<string, string>>;
+}
+
+/** The entries of an archive that a correct program wrote, content as Latin-1. */
+export function listTar(bytes: Buffer): TarListing[] {
+  const found: TarListing[] = [];
+  let pax: Record<string, string> = {};
+  for (let at = 0, next = 0; at + 512 <= bytes.length && bytes[at] !== 0; at = next) {
+    const text = (from: number, length: number) =>
+      bytes.toString("utf8", at + from, at + from + length).replace(/\0.*$/s, "");
+    const number = (from: number, length: number) =>
+      Number.parseInt(text(from, length).trim() || "0", 8);
+    const size = number(124, 12);
+    const body = bytes.subarray(at + 512, at + 512 + size);
+    const type = text(156, 1);
+    next = at + 512 + Math.ceil(size / 512) * 512;
+    if (type === "x") {
+      pax = Object.fromEntries(
+        [...body.toString("latin1").matchAll(/[0-9]+ ([^=]+)=(.*)\n/g)].map((m) => [m[1], m[2]]),
+      );
+      continue;
+    }
+    const prefix = text(345, 155);
+    found.push({
+      name: pax["path"] ?? `${prefix === "" ? "" : `${prefix}/`}${text(0, 100)}`.replace(/\/$/, ""),
+      type,
+      mode: number(100, 8),
+      uid: Number(pax["uid"] ?? number(108, 8)),
+      gid: Number(pax["gid"] ?? number(116, 8)),
+      link: pax["linkpath"] ?? text(157, 100),
+      content: body.toString("latin1"),
+      pax,
+    });
+    pax = {};
+  }
+  return found;
+}
