@@ -96,8 +96,10 @@ bench: deps
 
 install: dist/rkt man
 	install -D -m 0755 dist/rkt $(DESTDIR)$(PREFIX)/bin/rkt
+	ln -sf rkt $(DESTDIR)$(PREFIX)/bin/docker2aci
 	install -d $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 0644 build/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
+	ln -sf rkt-tool-docker2aci.1 $(DESTDIR)$(PREFIX)/share/man/man1/docker2aci.1
 	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 	dist/rkt completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/rkt
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
@@ -114,6 +116,7 @@ docs: | $(BUN)
 
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/rkt $(DESTDIR)$(PREFIX)/share/man/man1/rkt.1 \
+		$(DESTDIR)$(PREFIX)/bin/docker2aci $(DESTDIR)$(PREFIX)/share/man/man1/docker2aci.1 \
 		$(DESTDIR)$(PREFIX)/share/man/man1/rkt-*.1 \
 		$(DESTDIR)$(PREFIX)/lib/systemd/system/rkt-metadata.service \
 		$(DESTDIR)$(PREFIX)/lib/systemd/system/rkt-metadata.socket \

@@ -5,9 +5,10 @@
 import { AC_VERSION, type ImageManifest } from "../appc/index.ts";
 import { convert } from "../build/docker2aci/convert.ts";
 import { ConversionError } from "../build/docker2aci/errors.ts";
-import type { DockerImage } from "../build/docker2aci/image.ts";
+import { type DockerImage, parseImageName } from "../build/docker2aci/image.ts";
 import { openSavedImage } from "../build/docker2aci/saved-file.ts";
 import { RktError } from "../lib/errors.ts";
+import { SECURE } from "../lib/insecure-options.ts";
 import { type Reporter, silentReporter } from "../lib/reporter.ts";
 import { quote, stripControl } from "../lib/text.ts";
 import { VERSION } from "../lib/version.ts";
@@ -98,7 +99,7 @@ async function run(argument: string, flags: Flags, host: Host): Promise<void> {
   }
   const report = reporter(host, flags.debug);
   const opened = isRemote
-    ? await openRemote(argument, flags, host)
+    ? await openRemote(argument, { flags, host, report })
     : openSavedImage(argument, flags.image, report);
   try {
     const { files, manifest } = await convert(opened.image, {
@@ -118,11 +119,30 @@ interface Opened {
   close(): void;
 }
 
-async function openRemote(_argument: string, _flags: Flags, _host: Host): Promise<Opened> {
-  throw new UsageProblem(
-    "CONVERSION_INPUT",
-    "images of registries are not available in this version",
-  );
+/** Credentials are Docker's own; rkt's configuration does not count for this tool. */
+async function openRemote(
+  argument: string,
+  {
+    flags,
+    host,
+    report,
+  }: { readonly flags: Flags; readonly host: Host; readonly report: Reporter },
+): Promise<Opened> {
+  const { registrySource } = await import("../fetch/registry/source.ts");
+  const { openRemoteImage } = await import("../build/docker2aci/remote.ts");
+  const { reference, ...name } = parseImageName(argument.slice("docker://".length));
+  const source = registrySource(reference, {
+    config: { auth: new Map(), dockerAuth: new Map(), paths: {}, stage1: {} },
+    insecure: {
+      ...SECURE,
+      tls: flags["insecure-skip-verify"],
+      http: flags["insecure-allow-http"],
+    },
+    version: VERSION,
+    report,
+    env: host.env,
+  });
+  return { image: await openRemoteImage(source, name, report), close: () => void source.close() };
 }
 
 /** What is wrong with the words, not with the image. */

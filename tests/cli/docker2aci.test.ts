@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // docker2aci as a user sees it: images in files become ACIs that rkt runs.
 import { describe, expect } from "bun:test";
-import { existsSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { gunzipSync, zstdCompressSync } from "node:zlib";
 import {
   busyboxLayer,
@@ -12,11 +19,14 @@ import {
   savedV2,
 } from "../support/docker.ts";
 import { needs } from "../support/needs.ts";
+import { writeLayout } from "../support/oci.ts";
+import { newRegistry, PASSWORD, USER } from "../support/registry.ts";
 import { newRkt, RKT, type Rkt } from "../support/rkt.ts";
 import { listTar, type TarItem, type TarListing, tarBytes } from "../support/tar.ts";
 import { tempDir } from "../support/temp.ts";
 
 const test = needs("busybox");
+const testRegistry = needs("registry", "busybox");
 const testRun = needs("root", "sandbox", "busybox", "overlay");
 
 interface Outcome {
@@ -29,10 +39,11 @@ interface Outcome {
 function tool() {
   const dir = tempDir("docker2aci");
   symlinkSync(RKT, `${dir.path}/docker2aci`);
+  const env: Record<string, string> = { HOME: dir.path, PATH: "/bin:/usr/bin", TMPDIR: dir.path };
   const run = (...args: readonly string[]): Outcome => {
     const done = Bun.spawnSync([`${dir.path}/docker2aci`, ...args], {
       cwd: dir.path,
-      env: { HOME: dir.path, PATH: "/bin:/usr/bin", TMPDIR: dir.path },
+      env,
     });
     return {
       stdout: done.stdout.toString(),
@@ -42,6 +53,7 @@ function tool() {
   };
   return {
     path: dir.path,
+    env,
     run,
     /** Writes the archive and converts it, which must work. */
     convert(bytes: Buffer, ...flags: readonly string[]): Outcome {
@@ -491,3 +503,88 @@ for (const [form, bytes] of FORMS) {
     });
   }
 }
+
+/** An OCI layout with the image, which skopeo reads. */
+function layoutOf(path: string): string {
+  writeLayout(path, "1", {
+    config: CONFIG,
+    layers: RUNNABLE.layers.map((files) => ({ files: files as LayerItems, compression: "gzip" })),
+  });
+  return `oci:${path}:1`;
+}
+
+describe("with real tools", () => {
+  testRegistry("an image of a registry becomes an ACI", async () => {
+    await using registry = await newRegistry();
+    using t = tool();
+    await registry.push(layoutOf(`${t.path}/layout`), "some/image:1");
+    const { host } = registry;
+    Object.assign(t.env, registry.env);
+    const reference = `docker://${host}/some/image`;
+    const tagged = t.run(`${reference}:1`);
+    expect(tagged).toMatchObject({ status: 0 });
+    expect(tagged.stderr).toMatch(/^(Downloading sha256:[0-9a-f]{11}\n){2}$/);
+    expect(tagged.stdout).toEndWith("\nGenerated ACI(s):\nsome-image-1.aci\n");
+    const entries = list(`${t.path}/some-image-1.aci`);
+    expect(files(entries)).toContain("file=new\n");
+    const manifest = manifestIn(entries);
+    expect(manifest.name).toBe(`${host.replace(":", "-")}/some/image`);
+    const annotations = Object.fromEntries(
+      manifest.annotations.map((one: { name: string; value: string }) => [one.name, one.value]),
+    );
+    expect(annotations).toMatchObject({
+      "appc.io/docker/originalname": `${host}/some/image:1`,
+      "appc.io/docker/registryurl": host,
+      "appc.io/docker/repository": "some/image",
+    });
+    const digest = annotations["appc.io/docker/manifesthash"];
+    expect(t.run(`${reference}@${digest}`).stdout).toEndWith(
+      "\nGenerated ACI(s):\nsome-image.aci\n",
+    );
+    const missing = t.run(`${reference}:2`);
+    expect(missing.stderr).toStartWith("Error: conversion error: ");
+    expect(missing.status).toBe(1);
+    expect(t.run("docker://UPPER").stderr).toContain('invalid image name "UPPER"');
+  });
+
+  testRegistry(
+    "credentials are those of Docker's configuration; certificates are checked",
+    async () => {
+      await using registry = await newRegistry({ auth: "htpasswd" });
+      using t = tool();
+      await registry.push(layoutOf(`${t.path}/layout`), "some/image:1");
+      const reference = `docker://${registry.host}/some/image:1`;
+      const unknown = t.run(reference);
+      expect({ status: unknown.status, stdout: unknown.stdout }).toEqual({ status: 1, stdout: "" });
+      Object.assign(t.env, registry.env);
+      expect(t.run(reference).status).toBe(1);
+      const auth = Buffer.from(`${USER}:${PASSWORD}`).toString("base64");
+      mkdirSync(`${t.path}/.docker`);
+      writeFileSync(
+        `${t.path}/.docker/config.json`,
+        JSON.stringify({ auths: { [registry.host]: { auth } } }),
+      );
+      const known = t.run("-debug", reference);
+      expect(known).toMatchObject({ status: 0 });
+      expect(known.stderr).not.toContain(PASSWORD);
+      delete t.env["SSL_CERT_FILE"];
+      expect(t.run("-insecure-skip-verify", reference)).toMatchObject({ status: 0 });
+    },
+  );
+
+  for (const form of ["docker-archive", "oci-archive"]) {
+    testRegistry(`a file that skopeo wrote as ${form} becomes an ACI`, () => {
+      using t = tool();
+      const from = layoutOf(`${t.path}/layout`);
+      const to = `${form}:${t.path}/image.tar:${form === "docker-archive" ? "a.example/b:c" : "c"}`;
+      const skopeo = Bun.spawnSync(["skopeo", "--insecure-policy", "copy", "-q", from, to]);
+      expect(skopeo.stderr.toString()).toBe("");
+      const { stdout } = t.convert(readFileSync(`${t.path}/image.tar`));
+      const name = form === "docker-archive" ? "b-c.aci" : "image-c.aci";
+      expect(stdout).toEndWith(`\nGenerated ACI(s):\n${name}\n`);
+      const entries = list(`${t.path}/${name}`);
+      expect(files(entries)).toContain("file=new\n");
+      expect(manifestIn(entries).app.exec).toEqual([...CONFIG.Entrypoint, ...CONFIG.Cmd]);
+    });
+  }
+});

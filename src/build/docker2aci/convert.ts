@@ -36,11 +36,8 @@ export async function convert(image: DockerImage, options: ConversionOptions): P
       "backend image had no useful layers: not creating ACI",
     );
   }
-  const archives: number[] = [];
+  const archives = await openArchives(image, options.report);
   try {
-    for (const layer of image.layers) {
-      archives.push(await openArchive(await layer.open(), layer.id, options.report));
-    }
     const layers = image.layers.map(({ id }, number) => readLayer(archives, number, id));
     return options.squash
       ? squash(image, { layers, archives, options })
@@ -96,6 +93,33 @@ function layerByLayer(image: DockerImage, { layers, archives, options }: Work): 
   }
   if (last === undefined) throw new Error("an image without layers");
   return { files, manifest: last };
+}
+
+/** How many layers come at the same time. */
+const AT_ONCE = 4;
+
+/** The layers' archives in order: all of them or none. */
+async function openArchives(image: DockerImage, report: Reporter): Promise<readonly number[]> {
+  const archives: (number | undefined)[] = image.layers.map(() => undefined);
+  const waiting = image.layers.entries();
+  let failed = false;
+  const take = async (): Promise<void> => {
+    for (const [number, layer] of waiting) {
+      if (failed) return;
+      try {
+        archives[number] = await openArchive(await layer.open(), layer.id, report);
+      } catch (error) {
+        failed = true;
+        throw error;
+      }
+    }
+  };
+  const ends = await Promise.allSettled(Array.from({ length: AT_ONCE }, take));
+  const open = archives.filter((archive) => archive !== undefined);
+  const wrong = ends.find((end) => end.status === "rejected");
+  if (wrong === undefined) return open;
+  for (const archive of open) closeSync(archive);
+  throw wrong.reason;
 }
 
 function readLayer(archives: readonly number[], number: number, id: string): Layer {

@@ -3,7 +3,7 @@
 // archive (`refs/TAG` of the first drafts, `index.json`). The archive is read where it lies; tools.md §3.4.
 import { createHash } from "node:crypto";
 import { closeSync, openSync, readSync, writeSync } from "node:fs";
-import { basename } from "node:path";
+import { basename, posix } from "node:path";
 import { isErrno } from "../../lib/errors.ts";
 import type { Reporter } from "../../lib/reporter.ts";
 import { quote } from "../../lib/text.ts";
@@ -425,7 +425,7 @@ class SavedArchive {
       entry?.kind === "hardlink"
         ? entry.linkName
         : entry?.kind === "symlink"
-          ? /^\.\.\/([\w:]+\/layer\.tar)$/.exec(entry.linkName)?.[1]
+          ? posix.join(posix.dirname(name), entry.linkName)
           : undefined;
     const found = target === undefined ? undefined : this.#entries.get(target);
     return found?.kind === "file" ? found : undefined;
