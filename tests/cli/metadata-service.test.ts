@@ -2,7 +2,17 @@
 // The metadata service as pods and their neighbours meet it: what an app in a pod gets, who may ask for whom, restarts,
 // ends of pods, and clients that mean harm. One service to a machine: each test has it for itself, in the sandbox.
 import { expect } from "bun:test";
-import { closeSync, existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmdirSync,
+  statSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { createConnection } from "node:net";
 import { join } from "node:path";
 import { listenUnix } from "../../src/sys/listen.ts";
@@ -261,6 +271,23 @@ test("what is entered knows the service too", async () => {
   expect(out.trim()).toBe(a.base);
 });
 
+test("what is in its way is said in a sentence", async () => {
+  await using rkt = newRkt();
+  await rkt.fails(["metadata-service", "--listen-port=0"], "must be between 1 and 65535");
+  const taken = Bun.listen({ hostname: "0.0.0.0", port: PORT, socket: { data: () => undefined } });
+  await rkt.fails(["metadata-service"], `cannot listen on port ${PORT}: `);
+  taken.stop();
+  await rkt.fails(["metadata-service"], "one is wanted", { env: { LISTEN_FDS: "2" } });
+  await rkt.ok(["list"]);
+  mkdirSync(join(rkt.data, "metadata-service"), { mode: 0o700 });
+  const key = join(rkt.data, "metadata-service/hmac.key");
+  writeFileSync(key, new Uint8Array(64), { mode: 0o644 });
+  await rkt.fails(["metadata-service"], "it is not a key that only root may read");
+  unlinkSync(key);
+  symlinkSync("/etc/hostname", key);
+  await rkt.fails(["metadata-service"], "cannot use the key of signatures");
+});
+
 /** What a server says to bytes as they are, until it closes. */
 async function raw(bytes: string | Uint8Array, from = "127.0.0.1"): Promise<string> {
   const client = await connect(from);
@@ -403,7 +430,7 @@ test("neither connections nor bodies nor silent readers take the machine's memor
 
 test("the service has no power left, and takes systemd's socket", async () => {
   await using rkt = newRkt();
-  await ready(rkt);
+  rmdirSync(rkt.data);
   const socket = join(rkt.work, "registration.sock");
   const listening = listenUnix(socket, 0o600);
   const child = Bun.spawn([RKT, `--dir=${rkt.data}`, "metadata-service"], {
@@ -418,6 +445,8 @@ test("the service has no power left, and takes systemd's socket", async () => {
       expect(status).toContain(`${set}:\t0000000000000000\n`);
     }
     expect(status).toContain("NoNewPrivs:\t1\n");
+    // The first command on a new machine: the group rkt is to read what is there.
+    expect(statSync(rkt.data).mode & 0o7777).toBe(0o2750);
     const uuid = crypto.randomUUID();
     const image = JSON.stringify({ acKind: "ImageManifest", acVersion: "0.8.11", name: "a.b/c" });
     expect(await put(socket, `/pods/${uuid}/app`, image)).toBe(404);

@@ -14,7 +14,6 @@ export function loadKey(dataDir: string): Uint8Array {
   const path = join(folder, "hmac.key");
   const known = readKey(path);
   if (known !== undefined) return known;
-  mkdirSync(dataDir, { recursive: true, mode: 0o750 });
   makePrivate(folder);
   const key = crypto.getRandomValues(new Uint8Array(KEY_BYTES));
   writeFileDurable(path, key, 0o600);

@@ -6,7 +6,7 @@ import { isErrno } from "../../lib/errors.ts";
 import { REGISTRATION_SOCKET } from "../../pod/metadata.ts";
 import { listenTcp4, listenUnix, makeNonBlocking } from "../../sys/listen.ts";
 import { type Lock, tryLockFile } from "../../sys/lock.ts";
-import { MetadataError } from "./errors.ts";
+import { explained, MetadataError } from "./errors.ts";
 
 /** Open descriptors; they are the service's for as long as it lives. */
 export interface Sockets {
@@ -19,9 +19,14 @@ type Environment = Readonly<Record<string, string | undefined>>;
 
 /** For registrations systemd's socket when there is one (sd_listen_fds(3)), else one of our own. */
 export function openSockets(port: number, env: Environment): Sockets {
-  const lock = takeLock();
+  const sentence = `cannot listen on ${REGISTRATION_SOCKET}`;
+  const lock = explained("METADATA_SOCKET", sentence, takeLock);
   try {
-    const registration = passedSocket(env) ?? listenUnix(REGISTRATION_SOCKET, 0o600);
+    const registration = explained(
+      "METADATA_SOCKET",
+      sentence,
+      () => passedSocket(env) ?? listenUnix(REGISTRATION_SOCKET, 0o600),
+    );
     return { registration, service: listenPublic(port), lock: lock.fd };
   } catch (error) {
     lock[Symbol.dispose]();

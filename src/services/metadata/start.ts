@@ -6,10 +6,12 @@ import { readSync } from "node:fs";
 import { join } from "node:path";
 import type { Reporter } from "../../lib/reporter.ts";
 import { ensurePodDirectories } from "../../pod/directory.ts";
+import { ensureLayout, storePaths } from "../../store/layout.ts";
 import { execve, sealedMemfd } from "../../sys/exec.ts";
 import { restrictToPaths } from "../../sys/landlock.ts";
 import { keepAcrossExec } from "../../sys/lock.ts";
 import { dropCapabilities } from "../../sys/privileges.ts";
+import { explained } from "./errors.ts";
 import { KEY_BYTES, loadKey } from "./key.ts";
 import { serveMetadata } from "./serve.ts";
 import { openSockets } from "./sockets.ts";
@@ -56,15 +58,20 @@ export async function startMetadataService(options: ServiceOptions): Promise<num
 function becomeConfined({ dataDir, port, env, report }: ServiceOptions): never {
   report.line("", "Metadata service starting...");
   const sockets = openSockets(port, env);
-  const key = sealedMemfd("key", loadKey(dataDir));
-  // The directories that the service reads have to be there when it is confined to them.
+  // On a new machine nobody else has made them, and what the service is to read has to be there when it is confined.
+  ensureLayout(storePaths(dataDir));
   ensurePodDirectories(dataDir);
+  const key = explained("METADATA_KEY", "cannot use the key of signatures", () =>
+    sealedMemfd("key", loadKey(dataDir)),
+  );
   const list = [sockets.registration, sockets.service, sockets.lock, key];
   for (const fd of list) keepAcrossExec(fd);
-  dropCapabilities();
-  const confined = restrictToPaths({
-    execute: RUNTIME_PROGRAMS,
-    read: [...RUNTIME_FILES, join(dataDir, "pods")],
+  const confined = explained("METADATA_PRIVILEGE", "cannot give up root's power", () => {
+    dropCapabilities();
+    return restrictToPaths({
+      execute: RUNTIME_PROGRAMS,
+      read: [...RUNTIME_FILES, join(dataDir, "pods")],
+    });
   });
   if (!confined) report.line("", "warning: the kernel has no Landlock: files of root can be read");
   execve(
