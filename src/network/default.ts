@@ -74,12 +74,23 @@ export const BUILT_IN: readonly BuiltIn[] = [
 export function builtInDriver(network: BuiltIn): NetworkDriver {
   return {
     async attach(target, options) {
+      refuseIPv6(network, options.ports);
       using _lock = lockNetworks();
       if (options.ports.length > 0) await takePortsOfTheDead(target, options.ports);
       return attach(network, target, options);
     },
     detach: async (target) => detach(network, target),
   };
+}
+
+function refuseIPv6({ name }: BuiltIn, ports: readonly PortMapping[]): void {
+  const port = ports.find(({ hostIP }) => hostIP?.includes(":"));
+  if (port === undefined) return;
+  throw new NetworkError(
+    "PORT_UNSUPPORTED",
+    `cannot map port ${port.hostPort} of the address ${port.hostIP}: the built-in network ${quote(name)} has IPv4 only`,
+    { remedy: "put a network with IPv6 in its place: docs/networking.md says how" },
+  );
 }
 
 /** A pod that was killed has its ports until somebody else wants one. */

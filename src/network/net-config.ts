@@ -24,6 +24,8 @@ export interface NetworkConfig {
   readonly versions: readonly string[];
   readonly disableCheck: boolean;
   readonly disableGC: boolean;
+  /** The file says so in words, and not by leaving `disableGC` out: that other engines do not use the network. */
+  readonly collectable: boolean;
   /** At least one, in the order of ADD. */
   readonly plugins: readonly PluginConfig[];
 }
@@ -70,6 +72,7 @@ export function parseNetworkConfig(text: string, file: string): NetworkConfig {
     versions: versionsOf(top, refuse),
     disableCheck: flagOf(top, "disableCheck", refuse),
     disableGC: flagOf(top, "disableGC", refuse),
+    collectable: "disableGC" in top && !flagOf(top, "disableGC", refuse),
     plugins: list.map((each) => pluginOf(fieldsOf(each, "a plugin", refuse), refuse)),
   };
 }

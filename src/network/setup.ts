@@ -186,15 +186,19 @@ function readNote(pod: Pod): Noted[] {
 
 /** rkt's file: `rkt list` and `rkt status` show it, and scripts read it. */
 function writeNetInfo(pod: Pod, attachments: readonly Attachment[]): void {
-  const info = attachments.map(({ netName, netConf, pluginPath, ifName, addresses, args }) => ({
-    netName,
-    netConf,
-    pluginPath,
-    ifName,
-    ip: addresses[0]?.address ?? "",
-    args,
-    mask: addresses[0] === undefined ? "" : netmask(addresses[0].prefix),
-  }));
+  const info = attachments.map(({ netName, netConf, pluginPath, ifName, addresses, args }) => {
+    const four = addresses.find(({ address }) => !address.includes(":"));
+    return {
+      netName,
+      netConf,
+      pluginPath,
+      ifName,
+      ip: (four ?? addresses[0])?.address ?? "",
+      args,
+      // The form has no place for the length of an IPv6 prefix.
+      mask: four === undefined ? "" : netmask(four.prefix),
+    };
+  });
   writeWhole(join(pod.path, NET_INFO), info);
 }
 

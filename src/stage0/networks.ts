@@ -82,6 +82,23 @@ export async function tryLeaveNetworks(pod: Parameters<typeof leaveNetworks>[0])
   }
 }
 
+/** Lets the plugins of configured networks clean up; those that could not are named. */
+export async function collectNetworks(places: {
+  readonly localConfig: string;
+  readonly userConfig: string;
+  readonly dataDir: string;
+}): Promise<readonly { readonly error: unknown }[]> {
+  const directories = [places.localConfig, places.userConfig].filter((path) => path !== "");
+  if (!directories.some((directory) => existsSync(join(directory, "net.d")))) return [];
+  const configured = await import("../network/configured.ts");
+  try {
+    return await configured.collectNetworks({ ...places, warn: () => undefined });
+  } catch (error) {
+    // A file that is no network: said like the rest, and what else there is to collect is collected.
+    return [{ error }];
+  }
+}
+
 function portMapping(exposed: ExposedPort, apps: PodToJoin["apps"]): PortMapping {
   const port =
     exposed.podPort ??
@@ -95,12 +112,6 @@ function portMapping(exposed: ExposedPort, apps: PodToJoin["apps"]): PortMapping
     });
   }
   const { hostIP, hostPort } = exposed;
-  if (hostIP?.includes(":") === true) {
-    throw new Stage0Error(
-      "PORT",
-      `cannot map port "${exposed.name}" of the address ${hostIP}: ports are mapped for IPv4 only`,
-    );
-  }
   const { protocol } = port;
   if (protocol !== "tcp" && protocol !== "udp") {
     throw new Stage0Error(

@@ -27,13 +27,14 @@ async function ready(rkt: Rkt): Promise<void> {
 }
 
 /** A network whose only plugin is a script that says it mapped the ports. */
-function pluginNetwork(rkt: Rkt, name: string, script = "", cniVersion = "1.0.0"): void {
+function pluginNetwork(rkt: Rkt, name: string, script = "", top: object = {}): void {
+  const cniVersion = "1.1.0";
   const directory = `${rkt.local}/net.d`;
   mkdirSync(directory, { recursive: true });
   const plugin = { type: `play-${name}`, capabilities: { portMappings: true } };
   writeFileSync(
     `${directory}/10-${name}.conflist`,
-    JSON.stringify({ cniVersion, name, plugins: [plugin] }),
+    JSON.stringify({ cniVersion, name, ...top, plugins: [plugin] }),
   );
   const result = JSON.stringify({ cniVersion, ips: [{ address: "10.77.0.2/24" }] });
   writeFileSync(
@@ -283,4 +284,40 @@ test("a network that is not there is one sentence before anything starts", async
   }
   expect(readdirSync(`${rkt.data}/pods/prepared`)).toEqual([uuid]);
   expect(readdirSync(`${rkt.data}/pods/run`)).toEqual([]);
+});
+
+test("gc lets plugins drop what is left where the file says so, and names the pods that stay", async () => {
+  await using rkt = newRkt();
+  await ready(rkt);
+  pluginNetwork(rkt, "mine", "", { disableGC: false });
+  pluginNetwork(rkt, "shared");
+  pluginNetwork(rkt, "kept", "", { disableGC: true });
+  pluginNetwork(rkt, "old", "", { disableGC: false, cniVersion: "1.0.0" });
+  await using a = await pod(rkt, ["--net=mine,shared,kept"]);
+  await rkt.ok(["run", "--net=mine", IMAGE, "--", "-c", "true"]);
+  await clean(rkt);
+  expect(calls(rkt, "mine")).toEqual(["ADD", "ADD", "DEL", "GC"]);
+  expect(calls(rkt, "shared")).toEqual(["ADD"]);
+  expect(calls(rkt, "kept")).toEqual(["ADD"]);
+  expect(calls(rkt, "old")).toEqual([]);
+  const told = JSON.parse(readFileSync(`${rkt.work}/mine.GC`, "utf8"));
+  expect(told["cni.dev/valid-attachments"]).toEqual([{ containerID: a.uuid, ifname: "eth1" }]);
+});
+
+test("after a reboot, and without its file, a network by plugins is undone as it was made", async () => {
+  await using rkt = newRkt();
+  await ready(rkt);
+  pluginNetwork(rkt, "play");
+  {
+    await using a = await pod(rkt, ["--net=play", "--port=web:8080"]);
+    a.kill("SIGKILL");
+    await a.finished;
+  }
+  command("sh", "-c", `rm -rf /run/rkt/* ${rkt.local}/net.d/*.conflist`);
+  await clean(rkt);
+  expect(calls(rkt, "play")).toEqual(["ADD", "DEL"]);
+  const told = JSON.parse(readFileSync(`${rkt.work}/play.DEL`, "utf8"));
+  expect(told.runtimeConfig.portMappings).toHaveLength(1);
+  expect(told.prevResult.ips).toHaveLength(1);
+  expect(readdirSync(`${rkt.data}/cni/results`)).toEqual([]);
 });

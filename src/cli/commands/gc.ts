@@ -3,6 +3,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { collectPods } from "../../stage0/gc.ts";
+import { collectNetworks } from "../../stage0/networks.ts";
 import type { Run } from "../command.ts";
 import type { Context } from "../context.ts";
 import { EXIT_FAILURE } from "../exit-status.ts";
@@ -20,8 +21,12 @@ export const run: Run<typeof gcFlags> = async ({ context, flags }) => {
     print: (line) => context.out(`${line}\n`),
   });
   for (const { error } of failures) reportFailure(context, error);
-  if (!flags["mark-only"]) await removeLeftovers(context, dataDir);
-  return failures.length === 0 ? 0 : EXIT_FAILURE;
+  if (flags["mark-only"]) return failures.length === 0 ? 0 : EXIT_FAILURE;
+  const { localConfig, userConfig } = context.globals;
+  const left = await collectNetworks({ localConfig, userConfig, dataDir });
+  for (const { error } of left) reportFailure(context, error);
+  await removeLeftovers(context, dataDir);
+  return failures.length + left.length === 0 ? 0 : EXIT_FAILURE;
 };
 
 /** Downloads that broke off can be resumed for as long as `image gc` keeps them by default. */

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // A CNI network behind the contract of ../driver.ts, and the undoing of networks whose pods or
 // configurations are gone.
-import { readdirSync, readlinkSync } from "node:fs";
+import { mkdirSync, readdirSync, readlinkSync } from "node:fs";
+import { join } from "node:path";
 import { isErrno } from "../../lib/errors.ts";
+import { type Lock, type LockKind, lockDirectory } from "../../sys/lock.ts";
 import { dropForwardings } from "../apply-rules.ts";
 import type {
   Attachment,
@@ -68,6 +70,7 @@ async function attach(chain: Chain, asked: NetworkArguments): Promise<Attachment
     findPlugin(type, host.pluginDirectories),
   );
   const { uuid, ifName, netnsPath: netns } = target;
+  using _lock = lockAttachments(host, "shared");
   const store = (result: StoredAttachment["result"]) =>
     storeAttachment(dataDirectory, { uuid, ifName, netns, network, args, result });
   store(undefined);
@@ -207,27 +210,22 @@ export async function detachPod(
 }
 
 /**
- * Cleans up a network: undoes the attachments of pods that are not among `pods`, then lets plugins that
- * know GC drop what else is not of a pod. Only for networks that no other engine shares: its containers
- * are not among those named.
+ * Has the plugins of a network drop what is not of an attachment that is stored: those of pods that run, and of pods
+ * that gc has yet to undo. Only for networks that nobody else uses: his containers are not among those named.
  */
-export async function collectNetwork(
-  network: NetworkConfig,
-  pods: ReadonlySet<string>,
-  host: CniHost,
-): Promise<void> {
+export async function collectNetwork(network: NetworkConfig, host: CniHost): Promise<void> {
+  using _lock = lockAttachments(host, "exclusive");
   const own = listAttachments(host.dataDirectory).filter(
     (each) => each.network.name === network.name,
   );
-  for (const stored of own.filter(({ uuid }) => !pods.has(uuid))) {
-    const target = { ...GONE, uuid: stored.uuid, ifName: stored.ifName };
-    await detachStored(stored, target, host);
-  }
-  await collectChain(
-    network,
-    own.filter(({ uuid }) => pods.has(uuid)),
-    host,
-  );
+  await collectChain(network, own, host);
+}
+
+/** A pod that is added while plugins drop what they were not told of would lose what it just got. */
+function lockAttachments(host: CniHost, kind: LockKind): Lock {
+  const directory = join(host.dataDirectory, "cni");
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  return lockDirectory(directory, kind);
 }
 
 function chainOf(stored: StoredAttachment, target: NetworkTarget, host: CniHost): Chain {

@@ -3,11 +3,11 @@
 // the addresses of the pod's interface, and without a namespace leave them on the host for ever; a pod's namespace
 // ends with its last process, long before gc.
 import { closeSync } from "node:fs";
+import { addressBytes } from "../../lib/address-bytes.ts";
 import { NETLINK_ROUTE, type NetlinkRequest, NetlinkSocket } from "../../sys/netlink.ts";
 import { inNetworkNamespace, makeNetworkNamespace } from "../../sys/network-namespace.ts";
 import type { Attachment } from "../driver.ts";
 import { attribute, getLink, linkIndex, RTM_NEWLINK } from "../netlink-messages.ts";
-import { addressBytes } from "./address-bytes.ts";
 
 export interface StandIn extends Disposable {
   readonly netnsFd: number;
