@@ -15,6 +15,7 @@ import {
   type ImageDescription,
   type LayerItems,
   ociArchive,
+  ociImage,
   savedV1,
   savedV2,
 } from "../support/docker.ts";
@@ -446,6 +447,15 @@ describe("hostile files", () => {
     t.fails(table({ "../x": { b: id } }), 'invalid image name "../x"');
     t.fails(table({ a: { "../x": id } }), 'the tag "../x"');
     t.fails(table({ a: { b: "../x" } }), 'invalid layer ID "../x"');
+    const deep = Buffer.alloc(1_000_000, "[").toString();
+    t.fails(tarBytes([file("repositories", deep)]), "error unmarshaling");
+    t.fails(
+      tarBytes([
+        file("repositories", `{"a":{"b":${JSON.stringify(id)}}}`),
+        file(`${id}/json`, deep),
+      ]),
+      "",
+    );
     t.fails(table({}), "no images found");
     t.fails(tarBytes([]), "no images found");
     t.fails(Buffer.from("text"), "error reading the image's file");
@@ -571,6 +581,38 @@ describe("with real tools", () => {
       expect(t.run("-insecure-skip-verify", reference)).toMatchObject({ status: 0 });
     },
   );
+
+  test("a registry is asked without encryption only with -insecure-allow-http", async () => {
+    using t = tool();
+    const { manifest, blobs } = ociImage(image([file("f", "1")]));
+    using server = Bun.serve({
+      port: 0,
+      hostname: "127.0.0.1",
+      fetch({ url }) {
+        const name = new URL(url).pathname.split("/").at(-1) ?? "";
+        if (name === "1") {
+          const type = "application/vnd.oci.image.manifest.v1+json";
+          return new Response(manifest.bytes, { headers: { "Content-Type": type } });
+        }
+        const blob = blobs.find(({ digest }) => digest === name);
+        return blob === undefined ? new Response("{}", { status: 404 }) : new Response(blob.bytes);
+      },
+    });
+    const convert = async (...flags: readonly string[]) => {
+      const reference = `docker://127.0.0.1:${server.port}/a/b:1`;
+      const child = Bun.spawn([`${t.path}/docker2aci`, ...flags, reference], {
+        cwd: t.path,
+        env: t.env,
+        stderr: "ignore",
+      });
+      return await child.exited;
+    };
+    expect(await convert()).toBe(1);
+    expect(await convert("-insecure-skip-verify")).toBe(1);
+    expect(existsSync(`${t.path}/a-b-1.aci`)).toBe(false);
+    expect(await convert("-insecure-allow-http")).toBe(0);
+    expect(files(list(`${t.path}/a-b-1.aci`))).toEqual(["f=1"]);
+  });
 
   for (const form of ["docker-archive", "oci-archive"]) {
     testRegistry(`a file that skopeo wrote as ${form} becomes an ACI`, () => {

@@ -25,7 +25,7 @@ export interface Layer {
 }
 
 /** Directories that only names speak of count too. Far above any real image. */
-const MAX_NODES = 4_000_000;
+const MAX_NODES = 2_000_000;
 
 const WHITEOUT = ".wh.";
 const OPAQUE = ".wh..wh..opq";
