@@ -85,7 +85,9 @@ export async function newFaultProxy(host: string): Promise<FaultProxy> {
     const all = { ...own, "content-length": String(fault.claimLength ?? length), ...fault.headers };
     socket.write(headOf(answer.status, all));
     socket.write(body.subarray(0, sent), () => {
-      if (fault.stallAfter === undefined) socket.end();
+      if (fault.stallAfter !== undefined) return;
+      // What was sent must have been read before the end: a client drops what comes together with it.
+      setTimeout(() => socket.end(), fault.cutAfter === undefined ? 0 : 100);
     });
   }
 

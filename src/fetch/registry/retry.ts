@@ -63,8 +63,8 @@ export interface Tries {
   /** One try is no retry; 5 when left out. */
   readonly most?: number;
   readonly pause: (milliseconds: number) => Promise<unknown>;
-  /** Told before each pause. */
-  readonly onPause: (text: string) => void;
+  /** Told before each pause, with its length. */
+  readonly onPause: (text: string, milliseconds: number) => void;
 }
 
 /** Runs `work` until it succeeds, fails for good, or has been tried often enough. */
@@ -84,7 +84,7 @@ export async function pauseOrThrow(n: number, error: unknown, tries: Tries): Pro
   const pause = pauseBefore(n, error);
   if (pause === undefined) throw error;
   const what = error instanceof Error ? error.message : "";
-  tries.onPause(`${what}: trying again in ${(pause / 1000).toFixed(1)} s`);
+  tries.onPause(`${what}: trying again in ${(pause / 1000).toFixed(1)} s`, pause);
   await tries.pause(pause);
 }
 

@@ -208,6 +208,9 @@ describe("a registry", () => {
       world.web.serve(blobUrl, inTurn(status(429, { "Retry-After": "3" }), status(503), ranged));
       expect(await read(source())).toEqual(LAYER);
       expect(pauses[0]).toBe(3000);
+      expect(world.report.lines[0]).toBe(
+        'image: cannot fetch "docker://example.com/a/b:1": the registry "example.com" says that there are too many requests, and wants us back in 3 s: trying again in 3.0 s',
+      );
       expect(pauses).toHaveLength(2);
     });
 

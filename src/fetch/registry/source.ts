@@ -35,6 +35,9 @@ const ACCEPT = [
 const MAX_REFERRER_PAGES = 20;
 const MAX_REFERRERS = 1000;
 
+/** Whoever waits longer is told why. */
+const LONG_PAUSE = 3000;
+
 /** Asks nobody before a method is called. Throws REGISTRY_BLOCKED and REGISTRIES_CONF_INVALID. */
 export function registrySource(reference: DockerReference, context: NetworkContext): OciSource {
   const { registry, repository, tag, digest } = reference;
@@ -50,7 +53,8 @@ export function registrySource(reference: DockerReference, context: NetworkConte
   const away = new Set<RegistrySession>();
   const tries: Tries = {
     pause: context.pause ?? Bun.sleep,
-    onPause: (text) => context.report.debug("image", text),
+    onPause: (text, milliseconds) =>
+      context.report[milliseconds < LONG_PAUSE ? "debug" : "line"]("image", text),
   };
 
   /** Mirrors that failed are not asked again; the registry itself, the last, always is. */
