@@ -393,7 +393,7 @@ signatures by which other pods can tell them.`,
       arity: { min: 0, max: 0 },
       root: true,
       seeAlso: ["run", "run-prepared"],
-      load: () => import("./commands/metadata-service.ts"),
+      load: async () => (await runtime()).metadataService,
     }),
   prepare: (name) =>
     command({

@@ -21,6 +21,7 @@ export * as imageRm from "./commands/image-rm.ts";
 export * as imageVerify from "./commands/image-verify.ts";
 export * as list from "./commands/list.ts";
 export * as logs from "./commands/logs.ts";
+export * as metadataService from "./commands/metadata-service.ts";
 export * as rm from "./commands/rm.ts";
 export * as stats from "./commands/stats.ts";
 export * as status from "./commands/status.ts";
