@@ -515,8 +515,9 @@ tar archive, or docker://[REGISTRY/]NAME[:TAG|@DIGEST]. The status is 0, 1 when 
       name,
       brief: "Trust a key for image verification",
       description: `Adds keys to the keystore, for the images whose names begin with a prefix or, with --root, for all.
-PUBKEY is a local file or a URL; without one the keys are found by discovery at the prefix.`,
-      args: "[--prefix=PREFIX] [--insecure-allow-http] [--skip-fingerprint-review] [--root] [PUBKEY ...]",
+PUBKEY is a local file or a URL; without one the keys are found by discovery at the prefix.
+With --type it says what has to vouch for the OCI and Docker images of a prefix, in a trust policy.`,
+      args: "[--type=TYPE] [--prefix=PREFIX] [--insecure-allow-http] [--skip-fingerprint-review] [--root] [PUBKEY ...]",
       flags: sets.trustFlags(),
       completes: "files",
       seeAlso: ["fetch"],

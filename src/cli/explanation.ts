@@ -137,6 +137,17 @@ function verifier(verification: ImageVerification): string[] {
       const trusted = prefix === "" ? "every image" : prefix;
       return [`key ${fingerprint}`, ...identities, `trusted for ${trusted}, at ${when}`];
     }
+    case "sigstore": {
+      const { key, identity, issuer, prefix, verifiedAt, digest, signedReference } = verification;
+      const logged = verification.logIndex;
+      return [
+        key === undefined ? `${identity} by ${issuer}` : `sigstore key ${key}`,
+        `signed ${digest}${signedReference === undefined ? "" : ` as ${signedReference}`}`,
+        ...(logged === undefined ? [] : [`in the transparency log at ${logged}`]),
+        ...(verification.attestations ?? []).map((each) => `with ${each.predicateType}`),
+        `trusted for ${prefix === "" ? "every image" : prefix}, at ${formatTime(new Date(verifiedAt))}`,
+      ];
+    }
     case "unverified":
       return [
         `nobody: ${verification.reason}, at ${formatTime(new Date(verification.acceptedAt))}`,

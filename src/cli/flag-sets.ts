@@ -468,6 +468,32 @@ export const trustFlags = () =>
     root: bool("add root key from filesystem without a prefix"),
     "skip-fingerprint-review": bool("accept key without fingerprint confirmation"),
     "insecure-allow-http": bool("allow HTTP use for key discovery and/or retrieval"),
+    type: choice(
+      "what vouches for images: openpgp keys; for OCI images also sigstore-key, sigstore-keyless, none",
+      ["openpgp", "sigstore-key", "sigstore-keyless", "none"],
+      "openpgp",
+    ),
+    lookaside: text("directory with OpenPGP signatures of OCI images, as podman writes them", {
+      metavar: "DIR",
+    }),
+    identity: text("identity in the certificate, for sigstore-keyless", { metavar: "IDENTITY" }),
+    "identity-regexp": text("regular expression that the whole identity matches", {
+      metavar: "REGEXP",
+    }),
+    issuer: text("issuer in the certificate, for sigstore-keyless", { metavar: "URL" }),
+    "trust-root": text("sigstore's trusted_root.json; for sigstore-key, requires the log, too", {
+      metavar: "FILE",
+    }),
+    "signed-reference": choice(
+      "whether the reference that was signed must be the image's own",
+      ["match", "ifGiven", "any"],
+      "match",
+    ),
+    require: texts("attestation that must be there: provenance[,builder=ID][,source=URI], sbom", {
+      metavar: "ATTESTATION",
+    }),
+    list: bool("print the trust policies for OCI images"),
+    remove: bool("remove the trust policy of a prefix"),
   }) as const satisfies FlagSpecs;
 
 export const metadataServiceFlags = () =>

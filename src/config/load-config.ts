@@ -34,6 +34,7 @@ interface Subdirectory {
 
 const AUTH: Subdirectory = { name: "auth.d", kinds: ["auth", "dockerAuth"] };
 const PATHS: Subdirectory = { name: "paths.d", kinds: ["paths"] };
+const TRUST: Subdirectory = { name: "trust.d", kinds: ["trustPolicy"] };
 const STAGE1: Subdirectory = { name: "stage1.d", kinds: ["stage1"] };
 
 const MAX_FILE_SIZE = 1 << 20;
@@ -43,6 +44,7 @@ export function loadConfig(dirs: ConfigDirs): Config {
   const bases = [dirs.system, dirs.local, dirs.user ?? ""].filter((base) => base !== "");
   const auth = once(() => readMerged(bases, AUTH));
   const paths = once(() => readMerged(bases, PATHS).paths);
+  const trust = once(() => readMerged(bases, TRUST).trustPolicies);
   const stage1 = once(() => readMerged(bases, STAGE1).stage1);
   return {
     get auth() {
@@ -56,6 +58,9 @@ export function loadConfig(dirs: ConfigDirs): Config {
     },
     get stage1() {
       return stage1();
+    },
+    get trustPolicies() {
+      return trust();
     },
   };
 }
@@ -77,12 +82,19 @@ function readMerged(bases: readonly string[], subdirectory: Subdirectory): Defin
     for (const [registry, login] of own.dockerAuth) merged.dockerAuth.set(registry, login);
     Object.assign(merged.paths, own.paths);
     Object.assign(merged.stage1, own.stage1);
+    for (const [prefix, policy] of own.trustPolicies) merged.trustPolicies.set(prefix, policy);
   }
   return merged;
 }
 
 function noDefinitions(): Definitions {
-  return { auth: new Map(), dockerAuth: new Map(), paths: {}, stage1: {} };
+  return {
+    auth: new Map(),
+    dockerAuth: new Map(),
+    paths: {},
+    stage1: {},
+    trustPolicies: new Map(),
+  };
 }
 
 /** What the `*.json` files of a directory say together; undefined when it does not exist. */

@@ -3,7 +3,8 @@
 // what the other files of the same directory said; saying something twice is an error.
 import { quote } from "../lib/text.ts";
 import { FieldError, type Fields, fieldsOf, text, textList } from "./fields.ts";
-import type { Auth, BasicCredentials } from "./types.ts";
+import { parseTrustPolicy } from "./trust-policy.ts";
+import type { Auth, BasicCredentials, TrustPolicy } from "./types.ts";
 
 /** What the files of one directory define. */
 export interface Definitions {
@@ -11,6 +12,8 @@ export interface Definitions {
   readonly dockerAuth: Map<string, BasicCredentials>;
   readonly paths: { data?: string; stage1Images?: string };
   readonly stage1: { name?: string; version?: string; location?: string };
+  /** By prefix. */
+  readonly trustPolicies: Map<string, TrustPolicy>;
 }
 
 export type Parser = (file: Fields, into: Definitions) => void;
@@ -25,6 +28,7 @@ const PARSERS_V1: ReadonlyMap<string, Parser> = new Map([
   ["dockerAuth", parseDockerAuth],
   ["paths", parsePaths],
   ["stage1", parseStage1],
+  ["trustPolicy", addTrustPolicy],
 ]);
 
 function parseAuth(file: Fields, { auth }: Definitions): void {
@@ -88,6 +92,17 @@ function parseDockerAuth(file: Fields, { dockerAuth }: Definitions): void {
       );
     }
     dockerAuth.set(registry, credentials);
+  }
+}
+
+function addTrustPolicy(file: Fields, { trustPolicies }: Definitions): void {
+  for (const policy of parseTrustPolicy(file)) {
+    if (trustPolicies.has(policy.prefix)) {
+      throw new FieldError(
+        `a trust policy for prefix ${quote(policy.prefix)} is already specified`,
+      );
+    }
+    trustPolicies.set(policy.prefix, policy);
   }
 }
 

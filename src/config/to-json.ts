@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The merged configuration in the form of its files, for `rkt config`.
 import { assertNever } from "../lib/assert-never.ts";
+import { trustPolicyToJson } from "./trust-policy.ts";
 import type { Auth, Config } from "./types.ts";
 
 /**
@@ -33,6 +34,7 @@ export function toJson(config: Config): { readonly stage0: readonly object[] } {
         version: stage1.version ?? "",
         location: stage1.location ?? "",
       },
+      ...sorted(config.trustPolicies).map(([, policy]) => trustPolicyToJson(policy)),
     ],
   };
 }

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The configuration as the rest of Rocket sees it: parsed, checked and merged.
+import type { TrustPolicy } from "../oci/trust-policy.ts";
+
+export type { TrustPolicy };
 
 export interface BasicCredentials {
   readonly user: string;
@@ -41,4 +44,6 @@ export interface Config {
   readonly dockerAuth: ReadonlyMap<string, BasicCredentials>;
   readonly paths: Paths;
   readonly stage1: Stage1Default;
+  /** What has to vouch for OCI and Docker images, by prefix. */
+  readonly trustPolicies: ReadonlyMap<string, TrustPolicy>;
 }

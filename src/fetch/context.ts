@@ -17,6 +17,8 @@ export interface ReviewQuestion {
   /** Where the key came from. */
   readonly location: string;
   readonly fingerprints: readonly string[];
+  /** The question itself, when it is not about a key. */
+  readonly ask?: string;
 }
 
 /** Undefined stands for "there is nobody to ask". */

@@ -11,8 +11,8 @@ export interface ReviewTerminal {
 
 /** Asks until the answer is exactly `yes` or `no`; the end of the input means no. */
 export function reviewOn(terminal: ReviewTerminal): NonNullable<Review> {
-  return async () => {
-    terminal.write("Are you sure you want to trust this key (yes/no)?\n");
+  return async ({ ask = "Are you sure you want to trust this key (yes/no)?" }) => {
+    terminal.write(`${ask}\n`);
     for (;;) {
       const answer = terminal.readLine();
       if (answer === undefined) return false;

@@ -6,7 +6,11 @@
 import { readFileSync } from "node:fs";
 import type { ImageID, ImageKey } from "../appc/index.ts";
 import { isErrno } from "../lib/errors.ts";
-import type { Verification } from "../trust/verified-image.ts";
+import type {
+  CheckedAttestation,
+  SigstoreVerification,
+  Verification,
+} from "../trust/verified-image.ts";
 import { keyedPath } from "./keys.ts";
 
 /** `unknown`: the record is missing (or the image came from a store of rkt 1.x, which kept none). */
@@ -115,10 +119,78 @@ function asVerification(value: unknown): Verification | undefined {
     }
     return { kind: "openpgp", fingerprint, identities, prefix, verifiedAt };
   }
+  if (json["kind"] === "sigstore") return asSigstore(json);
   if (json["kind"] === "unverified") {
     const [reason, acceptedAt] = [text("reason"), text("acceptedAt")];
     if (reason === undefined || acceptedAt === undefined) return undefined;
     return { kind: "unverified", reason, acceptedAt };
   }
   return undefined;
+}
+
+const MAX_ATTESTATIONS = 64;
+
+function asSigstore(json: JsonObject): SigstoreVerification | undefined {
+  const { form, digest, prefix, verifiedAt } = json;
+  const extra = optionalTexts(json, [
+    "key",
+    "identity",
+    "issuer",
+    "signedReference",
+    "logIndex",
+    "loggedAt",
+  ]);
+  const attestations = asAttestations(json["attestations"] ?? []);
+  if (
+    (form !== "cosign" && form !== "bundle") ||
+    typeof digest !== "string" ||
+    typeof prefix !== "string" ||
+    typeof verifiedAt !== "string" ||
+    extra === undefined ||
+    attestations === undefined
+  ) {
+    return undefined;
+  }
+  const byKey = extra["key"] !== undefined;
+  const byCertificate = extra["identity"] !== undefined && extra["issuer"] !== undefined;
+  if (byKey === byCertificate) return undefined;
+  return {
+    kind: "sigstore",
+    form,
+    digest,
+    prefix,
+    verifiedAt,
+    ...extra,
+    ...(attestations.length === 0 ? {} : { attestations }),
+  };
+}
+
+function asAttestations(value: unknown): CheckedAttestation[] | undefined {
+  if (!Array.isArray(value) || value.length > MAX_ATTESTATIONS) return undefined;
+  const attestations: CheckedAttestation[] = [];
+  for (const item of value as readonly unknown[]) {
+    const json = asObject(item) ?? {};
+    const { predicateType, digest } = json;
+    const extra = optionalTexts(json, ["builder", "source"]);
+    if (typeof predicateType !== "string" || typeof digest !== "string" || extra === undefined) {
+      return undefined;
+    }
+    attestations.push({ predicateType, digest, ...extra });
+  }
+  return attestations;
+}
+
+/** The fields that are there; undefined when one of them is no text. */
+function optionalTexts(
+  json: JsonObject,
+  names: readonly string[],
+): Readonly<Record<string, string>> | undefined {
+  const texts: Record<string, string> = {};
+  for (const name of names) {
+    const value = json[name];
+    if (value === undefined) continue;
+    if (typeof value !== "string") return undefined;
+    texts[name] = value;
+  }
+  return texts;
 }

@@ -214,7 +214,10 @@ function checkArchive(fd: number): ImageManifest {
 /** A signature that was checked once stays true of these bytes when they come again without one. */
 function strongest(paths: StorePaths, { key, verification }: Candidate): Verification {
   const before = readRecord(paths.records, key)?.verification;
-  return verification.kind === "unverified" && before?.kind === "openpgp" ? before : verification;
+  return verification.kind === "unverified" &&
+    (before?.kind === "openpgp" || before?.kind === "sigstore")
+    ? before
+    : verification;
 }
 
 /** Writes a whole file 0660, synced, in place of what is there. Only under the key's lock. */

@@ -205,7 +205,9 @@ export class Store implements Disposable {
           this.#hasBlob(key, size) &&
           this.#hasLabels(key, labels),
       );
-    const verified = found.filter(({ verification }) => verification.kind === "openpgp");
+    const verified = found.filter(
+      ({ verification }) => verification.kind === "openpgp" || verification.kind === "sigstore",
+    );
     const matches = preferVerified && verified.length > 0 ? verified : found;
     const latest = hasVersion ? undefined : matches.find((row) => row.latest);
     return (latest ?? matches[0])?.key;

@@ -29,6 +29,20 @@ export type TrustErrorCode =
   | "SIGNATURE_MALFORMED"
   /** The file holds no signature at all. */
   | "SIGNATURE_NONE"
+  /** No trust policy is there for an OCI image's name. */
+  | "POLICY_MISSING"
+  /** A signature of another image, or of another name. */
+  | "DIGEST_MISMATCH"
+  | "REFERENCE_MISMATCH"
+  /** A good certificate of somebody else. */
+  | "IDENTITY_UNTRUSTED"
+  | "CERTIFICATE_INVALID"
+  /** The transparency log does not have the signature, or what says so is forged. */
+  | "LOG_INVALID"
+  | "TIMESTAMP_INVALID"
+  /** What the policy wants attached is not there, or says something else. */
+  | "ATTESTATION_MISSING"
+  | "TRUST_ROOT_UNREADABLE"
   | "IMAGE_UNREADABLE"
   | "KEYSTORE_UNREADABLE"
   | "KEYSTORE_UNWRITABLE"

@@ -18,8 +18,10 @@ export { checkSigner, signerHint } from "./resolve-signers.ts";
 export {
   acceptUnverified,
   assertVerified,
+  type CheckedAttestation,
   type HashName,
   type RawImage,
+  type SigstoreVerification,
   type Verification,
   type VerifiedImage,
   verifyImage,

@@ -6,6 +6,41 @@ import type { RawImage } from "./raw-image.ts";
 
 export type { HashName, RawImage } from "./raw-image.ts";
 
+/** A signed statement about an image that its policy wanted. */
+export interface CheckedAttestation {
+  readonly predicateType: string;
+  /** Of the bytes as they were attached; they are kept in the store under it. */
+  readonly digest: string;
+  /** Provenance: who built it, out of what. */
+  readonly builder?: string | undefined;
+  readonly source?: string | undefined;
+}
+
+/** A sigstore signature of an OCI image, as it was checked. */
+export interface SigstoreVerification {
+  readonly kind: "sigstore";
+  /** `sha256:HEX` of the public key, for a signature by a key that the policy names. */
+  readonly key?: string | undefined;
+  /** Of the certificate, for a keyless signature. */
+  readonly identity?: string | undefined;
+  readonly issuer?: string | undefined;
+  /** Where it was: cosign's tag, or a Sigstore bundle that refers to the image. */
+  readonly form: "cosign" | "bundle";
+  /** The digest that was signed: the index's or the manifest's. */
+  readonly digest: string;
+  /** The reference that was signed; undefined when the signature has none. */
+  readonly signedReference?: string | undefined;
+  /** Of the transparency log, when it was asked. */
+  readonly logIndex?: string | undefined;
+  /** RFC 3339, UTC: when the log took it in. */
+  readonly loggedAt?: string | undefined;
+  /** The policy's; empty: every image. */
+  readonly prefix: string;
+  /** RFC 3339, UTC. */
+  readonly verifiedAt: string;
+  readonly attestations?: readonly CheckedAttestation[] | undefined;
+}
+
 /** Who vouched for an image; kept with it in the store and shown by `rkt image list`. */
 export type Verification =
   | {
@@ -19,6 +54,7 @@ export type Verification =
       /** RFC 3339, UTC. */
       readonly verifiedAt: string;
     }
+  | SigstoreVerification
   | {
       readonly kind: "unverified";
       /** Which flag or rule let it through. */

@@ -118,6 +118,16 @@ function verifier(verification: ImageRecord["verification"], full: boolean): str
       if (!full) return `key ${fingerprint.slice(-KEY_ID)}`;
       return `key ${fingerprint} for ${stripControl(prefix)} (${identities.map(stripControl).join(", ")})`;
     }
+    case "sigstore": {
+      const { key, identity, issuer, prefix } = verification;
+      if (!full) {
+        return key === undefined
+          ? `identity ${stripControl(identity ?? "")}`
+          : `sigstore ${key.slice("sha256:".length).slice(0, KEY_ID)}`;
+      }
+      const who = key === undefined ? `identity ${identity} by ${issuer}` : `sigstore key ${key}`;
+      return stripControl(`${who} for ${prefix}`);
+    }
     case "unverified":
       return full ? `nobody (${verification.reason})` : "nobody";
     case "unknown":

@@ -10,8 +10,16 @@ import { UsageError } from "../usage-error.ts";
 const UNBOUNDED = `aborting due to implicit unbounded trust (root domain)
 a key without a prefix would be trusted for every image; say which of the two you mean:`;
 
-export const run: Run<typeof trustFlags> = async ({ context, flags, args, usage }) => {
+export const run: Run<typeof trustFlags> = async (input) => {
+  const { context, flags, args, usage } = input;
   const { prefix, root } = flags;
+  if (flags.list || flags.remove || flags.type !== "openpgp" || flags.lookaside !== "") {
+    const policies = await import("./trust-policy.ts");
+    if (flags.list) return await policies.listPolicies(input);
+    if (flags.remove) return await policies.removePolicy(input);
+    const status = await policies.addPolicy(input);
+    if (flags.type !== "openpgp" || args.length === 0) return status;
+  }
   if (prefix === "" && !root) {
     if (args.length === 0) return usage();
     throw new UsageError("ARGUMENT_INVALID", UNBOUNDED, {
