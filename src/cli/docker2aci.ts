@@ -132,7 +132,13 @@ async function openRemote(
   const { openRemoteImage } = await import("../build/docker2aci/remote.ts");
   const { reference, ...name } = parseImageName(argument.slice("docker://".length));
   const source = registrySource(reference, {
-    config: { auth: new Map(), dockerAuth: new Map(), paths: {}, stage1: {} },
+    config: {
+      auth: new Map(),
+      dockerAuth: new Map(),
+      paths: {},
+      stage1: {},
+      trustPolicies: new Map(),
+    },
     insecure: {
       ...SECURE,
       tls: flags["insecure-skip-verify"],

@@ -35,7 +35,7 @@ describe("the credentials for a registry", () => {
   ): Promise<string | undefined> {
     const dockerAuth = new Map(options.dockerAuth ?? []);
     const found = await findCredentials(host, options.repository ?? "a/b", {
-      config: { auth: new Map(), dockerAuth, paths: {}, stage1: {} },
+      config: { auth: new Map(), dockerAuth, paths: {}, stage1: {}, trustPolicies: new Map() },
       env: { HOME: home, PATH: `bin:${home}:/usr/bin:/bin`, ...options.env },
     } as Parameters<typeof findCredentials>[2]);
     return found === undefined || found.kind === "identity" ? found?.token : found.user;

@@ -36,7 +36,7 @@ function sourceAt(
     login === undefined ? [] : [[login, { user: USER, password: PASSWORD }]],
   );
   return registrySource(parseDockerReference(text) as DockerReference, {
-    config: { auth: new Map(), dockerAuth, paths: {}, stage1: {} },
+    config: { auth: new Map(), dockerAuth, paths: {}, stage1: {}, trustPolicies: new Map() },
     insecure: SECURE,
     version: "1.2.3",
     report: { ...silentReporter, debug: (_, line) => debug?.push(line) },

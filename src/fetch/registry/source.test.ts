@@ -265,6 +265,7 @@ describe("a registry", () => {
         dockerAuth: new Map([["example.com", dockerAuth]]),
         paths: {},
         stage1: {},
+        trustPolicies: new Map(),
       },
     });
     const basic = `Basic ${Buffer.from(`ann:${SECRET}`).toString("base64")}`;
@@ -518,7 +519,7 @@ describe("a registry", () => {
     );
     code = 401;
     const dockerAuth = new Map([[place, { user: "ann", password: SECRET }]]);
-    const config = { auth: new Map(), dockerAuth, paths: {}, stage1: {} };
+    const config = { auth: new Map(), dockerAuth, paths: {}, stage1: {}, trustPolicies: new Map() };
     const error = await failure(() => source(`${place}/a:1`, { ...http, config }).resolve());
     expect(error.message).toContain("credentials are not sent over http");
     expect(seen).toEqual([null, null]);

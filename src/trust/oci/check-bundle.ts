@@ -177,12 +177,20 @@ function mayOnlySignCode(certificate: Leaf, { core }: Sigstore): boolean {
   });
 }
 
-/** Both places that name the signature's algorithm must agree (RFC 5280, 4.1.1.2): only one of them is signed. */
+/**
+ * What the library does not look at: both places that name the signature's algorithm must agree (RFC 5280, 4.1.1.2),
+ * only one of them being signed, and the signature is whole bytes.
+ */
 function isWellFormed(raw: Buffer, { core }: Sigstore): boolean {
   return run(() => {
-    const [tbs, outer] = core.ASN1Obj.parseBuffer(Buffer.from(raw)).subs;
+    const [tbs, outer, signature] = core.ASN1Obj.parseBuffer(Buffer.from(raw)).subs;
     const inner = tbs?.subs[2];
-    return outer !== undefined && inner !== undefined && outer.toDER().equals(inner.toDER());
+    return (
+      outer !== undefined &&
+      inner !== undefined &&
+      outer.toDER().equals(inner.toDER()) &&
+      signature?.value[0] === 0
+    );
   });
 }
 
