@@ -100,7 +100,7 @@ async function run(argument: string, flags: Flags, host: Host): Promise<void> {
   const report = reporter(host, flags.debug);
   const opened = isRemote
     ? await openRemote(argument, { flags, host, report })
-    : openSavedImage(argument, flags.image, report);
+    : await openSavedImage(argument, flags.image, report);
   try {
     const { files, manifest } = await convert(opened.image, {
       squash: !flags.nosquash,

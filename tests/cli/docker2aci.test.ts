@@ -9,7 +9,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { gunzipSync, zstdCompressSync } from "node:zlib";
+import { gunzipSync, gzipSync, zstdCompressSync } from "node:zlib";
 import {
   busyboxLayer,
   type ImageDescription,
@@ -137,9 +137,7 @@ test("docker2aci without an image prints its usage", () => {
     "Error: flag --image works only with files.\n",
   );
   const missing = t.run("missing.tar");
-  expect(missing.stderr).toStartWith(
-    'Error: conversion error: error opening file: open "missing.tar"',
-  );
+  expect(missing.stderr).toStartWith('Error: conversion error: error opening file "missing.tar"');
   expect(missing.status).toBe(1);
 });
 
@@ -261,6 +259,7 @@ test("the newer forms of files are read too", () => {
   using t = tool();
   const forms: readonly (readonly [Buffer, string])[] = [
     [savedV2({ "quay.io/a/b:2": RUNNABLE }), "a-b-2.aci"],
+    [gzipSync(savedV2({ "quay.io/a/b:gz": RUNNABLE })), "a-b-gz.aci"],
     [ociArchive({ "3": RUNNABLE }), "image-3.aci"],
     [ociArchive({ latest: RUNNABLE }, { refs: true }), "image-latest.aci"],
     [ociArchive({ "docker.io/library/n:4": RUNNABLE }), "library-n-4.aci"],

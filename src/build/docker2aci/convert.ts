@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // A Docker image to ACIs: one of all its layers, or one of each (tools.md §3.6, §3.7). Nothing is unpacked: entries go
 // from archive to archive, so that no privilege is needed and no path of a layer is ever opened.
-import { closeSync, fstatSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ImageManifest } from "../../appc/index.ts";
 import { DEFAULT_LIMIT } from "../../fetch/limits.ts";
 import type { Reporter } from "../../lib/reporter.ts";
-import { decompress, detectCompression, SNIFF_LENGTH } from "../../tar/compression.ts";
+import {
+  decompress,
+  detectCompression,
+  type FileKind,
+  SNIFF_LENGTH,
+} from "../../tar/compression.ts";
 import { readTar } from "../../tar/read.ts";
+import type { Compression } from "../../tar/stream.ts";
 import { ConversionError } from "./errors.ts";
 import { type DockerImage, squashedFileName } from "./image.ts";
 import { type Layer, LayerTree } from "./layer-tree.ts";
@@ -134,29 +140,42 @@ function readLayer(archives: readonly number[], number: number, id: string): Lay
 
 /** The uncompressed archive of a layer. What is no archive at all is an empty layer, as in the reference. */
 async function openArchive(from: number, id: string, report: Reporter): Promise<number> {
-  const head = Buffer.alloc(SNIFF_LENGTH);
-  const kind = detectCompression(head.subarray(0, readSync(from, head, 0, head.length, 0)));
-  if (kind === "tar") return from;
-  const size = fstatSync(from).size;
-  const archive = temporaryFile();
   try {
-    if (kind === "unknown" || kind === "text") {
-      // Two zero blocks are an archive without entries.
-      const isEmpty = size === 0 || head.every((byte) => byte === 0);
-      if (!isEmpty) report.line("", `warning: layer ${id} is no tar archive: taken as empty`);
-    } else {
-      const sink = (chunk: Uint8Array) => {
-        for (let at = 0; at < chunk.length; ) at += writeSync(archive, chunk, at);
-      };
-      await decompress(from, kind, sink, { maxBytes: DEFAULT_LIMIT });
-    }
-    return archive;
+    const kind = kindOf(from);
+    if (kind !== "unknown" && kind !== "text") return await decompressed(from, kind);
   } catch (cause) {
-    closeSync(archive);
     throw new ConversionError("CONVERSION_LAYER", `error reading layer ${id}`, { cause });
+  }
+  // Two zero blocks are an archive without entries.
+  const isEmpty = headOf(from).every((byte) => byte === 0);
+  if (!isEmpty) report.line("", `warning: layer ${id} is no tar archive: taken as empty`);
+  closeSync(from);
+  return temporaryFile();
+}
+
+/** What `from` has, uncompressed: itself, or a new file that takes its place. Closes it also when it fails. */
+export async function decompressed(from: number, kind: Compression | "tar"): Promise<number> {
+  if (kind === "tar") return from;
+  const to = temporaryFile();
+  try {
+    const sink = (chunk: Uint8Array) => {
+      for (let at = 0; at < chunk.length; ) at += writeSync(to, chunk, at);
+    };
+    await decompress(from, kind, sink, { maxBytes: DEFAULT_LIMIT });
+    return to;
+  } catch (error) {
+    closeSync(to);
+    throw error;
   } finally {
     closeSync(from);
   }
+}
+
+export const kindOf = (fd: number): FileKind => detectCompression(headOf(fd));
+
+function headOf(fd: number): Uint8Array {
+  const head = Buffer.alloc(SNIFF_LENGTH);
+  return head.subarray(0, readSync(fd, head, 0, head.length, 0));
 }
 
 /** A file without a name, for reading and writing. */

@@ -21,7 +21,7 @@ import {
 } from "../../oci/index.ts";
 import type { TarEntry } from "../../tar/entry.ts";
 import { readTar } from "../../tar/read.ts";
-import { temporaryFile } from "./convert.ts";
+import { decompressed, kindOf, temporaryFile } from "./convert.ts";
 import { ConversionError } from "./errors.ts";
 import { type DockerImage, type ImageName, parseImageName, type SourceLayer } from "./image.ts";
 import { type V1Layer, v1Manifest } from "./manifests.ts";
@@ -40,12 +40,12 @@ interface Candidate {
 }
 
 /** Opens `path` and finds the image `wanted` (`NAME[:TAG]`), or the only one when that is empty. */
-export function openSavedImage(
+export async function openSavedImage(
   path: string,
   wanted: string,
   report: Reporter,
-): { readonly image: DockerImage; close(): void } {
-  const fd = openFile(path);
+): Promise<{ readonly image: DockerImage; close(): void }> {
+  const fd = await openFile(path);
   try {
     const archive = new SavedArchive(fd, report);
     const name = wanted === "" ? undefined : parseImageName(wanted);
@@ -59,11 +59,13 @@ export function openSavedImage(
   }
 }
 
-function openFile(path: string): number {
+async function openFile(path: string): Promise<number> {
   try {
-    return openSync(path, "r");
+    const fd = openSync(path, "r");
+    const kind = kindOf(fd);
+    return kind === "unknown" || kind === "text" ? fd : await decompressed(fd, kind);
   } catch (cause) {
-    throw new ConversionError("CONVERSION_INPUT", `error opening file: open ${quote(path)}`, {
+    throw new ConversionError("CONVERSION_INPUT", `error opening file ${quote(path)}`, {
       cause,
       remedy: isErrno(cause, "ENOENT")
         ? "a file of docker save or an OCI layout in a tar archive, or docker://NAME"
@@ -327,7 +329,7 @@ class SavedArchive {
     } catch (cause) {
       throw new ConversionError("CONVERSION_INPUT", "error reading the image's file", {
         cause,
-        remedy: "it must be a tar archive that is not compressed: docker save -o FILE NAME",
+        remedy: "it must be a tar archive: docker save -o FILE NAME",
       });
     }
   }
