@@ -72,6 +72,26 @@ test("the user's groups and home are those of the image", async () => {
   expect(other.stdout).toBe("uid=7 gid=8\n/root root\n");
 });
 
+test("what enters the app is the same user; with --private-users too", async () => {
+  await using rkt = newRkt();
+  await ready(rkt, {
+    user: "user",
+    cmd: ["/bin/sh", "-c", "echo up; while :; do sleep 0.1; done"],
+  });
+  for (const flag of ["--private-users=false", "--private-users"]) {
+    const file = `${rkt.work}/uuid`;
+    const pod = rkt.spawn(["run", NET, flag, `--uuid-file-save=${file}`, IMAGE]);
+    await pod.until("up");
+    const uuid = readFileSync(file, "utf8");
+    const entered = await rkt.run(["enter", uuid, "/bin/sh", "-c", "id; echo $HOME $USER"]);
+    expect(entered.stdout).toBe(
+      "uid=1000(user) gid=1001 groups=2000(extra),3000(last)\n/home/user user\n",
+    );
+    await rkt.run(["stop", "--force", uuid]);
+    await pod.finished;
+  }
+});
+
 test("a number that the image does not know is in root's group", async () => {
   await using rkt = newRkt();
   await ready(rkt, { user: "1234", cmd: ["/bin/id"] });
