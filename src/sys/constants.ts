@@ -63,3 +63,6 @@ export const MNT_DETACH = 2;
 export const UMOUNT_NOFOLLOW = 8;
 
 export const SYS_OPENAT2 = 437;
+
+/** overlayfs's mark of a directory that hides what the layers below have of it (kernel, filesystems/overlayfs). */
+export const OPAQUE_XATTR = "trusted.overlay.opaque";

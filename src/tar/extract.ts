@@ -321,7 +321,7 @@ function originOf(entry: TarEntry, seen: ReadonlyMap<string, Origin>): Origin {
 }
 
 /** `root`: the uid that is root where the files are used. */
-function restoreXattrs(fd: number, entry: TarEntry, root: number): void {
+export function restoreXattrs(fd: number, entry: Pick<TarEntry, "xattrs">, root: number): void {
   for (const [name, value] of entry.xattrs) {
     // Others name state of the machine that made the archive: labels, signatures, overlayfs marks.
     if (name.startsWith("user.")) setXattr(fd, name, value);
@@ -343,13 +343,13 @@ function shift(id: number, by: number): number {
   return shifted;
 }
 
-function split(path: string): readonly [parent: string, name: string] {
+export function split(path: string): readonly [parent: string, name: string] {
   const slash = path.lastIndexOf("/");
   return slash < 0 ? [".", path] : [path.slice(0, slash), path.slice(slash + 1)];
 }
 
 /** One sentence that names the entry; bugs pass through unchanged. */
-function explain(error: unknown, entry: Pick<TarEntry, "name">): unknown {
+export function explain(error: unknown, entry: Pick<TarEntry, "name">): unknown {
   const sentence = `cannot extract ${quote(entry.name)}`;
   if (error instanceof ArchiveError) {
     return new ArchiveError(error.code, sentence, { cause: error, details: { name: entry.name } });

@@ -39,7 +39,17 @@ const KINDS: Readonly<Record<string, TarKind>> = {
  * ArchiveError at the first thing that is wrong. A missing end-of-archive marker is accepted when the
  * file ends exactly where an entry does, as GNU tar accepts it; what follows a marker is not looked at.
  */
-export function* readTar(fd: number): Generator<TarEntry, void, undefined> {
+export function* readTar(
+  fd: number,
+  options: {
+    /**
+     * As layers of images are read elsewhere: absolute names are below the root, and the padding of the last file may
+     * be missing (umoci 0.4 forgets it). Otherwise both are refused.
+     */
+    readonly rooted?: boolean;
+  } = {},
+): Generator<TarEntry, void, undefined> {
+  const rooted = options.rooted === true;
   const window = new FileWindow(fd);
   const pending = new PendingHeaders();
   let position = 0;
@@ -63,7 +73,7 @@ export function* readTar(fd: number): Generator<TarEntry, void, undefined> {
       pending.add(header, readExtension(window, dataOffset, header), dataOffset - BLOCK);
       continue;
     }
-    const entry = makeEntry(header, pending, dataOffset);
+    const entry = makeEntry(header, pending, { dataOffset, rooted });
     pending.clear();
     metadata += entry.name.length + entry.linkName.length;
     for (const value of entry.xattrs.values()) metadata += value.length;
@@ -73,7 +83,10 @@ export function* readTar(fd: number): Generator<TarEntry, void, undefined> {
         "names and attributes in archive are too long in all",
       );
     }
-    position = skip(window, dataOffset, entry.size, entry.name);
+    position =
+      rooted && dataOffset + entry.size === window.size
+        ? window.size
+        : skip(window, dataOffset, entry.size, entry.name);
     yield entry;
   }
 }
@@ -221,10 +234,14 @@ function longString(data: Buffer, position: number): string {
   return decodeName(data.subarray(0, end));
 }
 
-function makeEntry(header: RawHeader, pending: PendingHeaders, dataOffset: number): TarEntry {
+function makeEntry(
+  header: RawHeader,
+  pending: PendingHeaders,
+  { dataOffset, rooted }: { readonly dataOffset: number; readonly rooted: boolean },
+): TarEntry {
   const pax = pending.pax;
   const rawName = pax?.path ?? pending.longName ?? header.name;
-  const name = cleanName(rawName);
+  const name = cleanName(rooted ? withoutRoot(rawName) : rawName);
   if (header.type === "S") {
     throw new ArchiveError("ARCHIVE_UNSUPPORTED", SPARSE, { details: { name } });
   }
@@ -271,7 +288,10 @@ function makeEntry(header: RawHeader, pending: PendingHeaders, dataOffset: numbe
     gname: pax?.gname ?? header.gname,
     size,
     mtime: pax?.mtime ?? { seconds: header.mtime, nanoseconds: 0 },
-    linkName: linkName(kind, pax?.linkPath ?? pending.longLink ?? header.linkName, name),
+    linkName: linkName(kind, pax?.linkPath ?? pending.longLink ?? header.linkName, {
+      name,
+      rooted,
+    }),
     devMajor: header.devMajor,
     devMinor: header.devMinor,
     xattrs: pax?.xattrs ?? NO_XATTRS,
@@ -279,8 +299,19 @@ function makeEntry(header: RawHeader, pending: PendingHeaders, dataOffset: numbe
   };
 }
 
-function linkName(kind: TarKind, raw: string, name: string): string {
-  if (kind === "hardlink") return cleanName(raw, "hard link target");
+/** `/a` is `a`, `/` is `.`. */
+function withoutRoot(name: string): string {
+  if (!name.startsWith("/")) return name;
+  const rest = name.replace(/^\/+/, "");
+  return rest === "" ? "." : rest;
+}
+
+function linkName(
+  kind: TarKind,
+  raw: string,
+  { name, rooted }: { readonly name: string; readonly rooted: boolean },
+): string {
+  if (kind === "hardlink") return cleanName(rooted ? withoutRoot(raw) : raw, "hard link target");
   if (kind !== "symlink") return "";
   if (raw === "" || raw.length > MAX_NAME) {
     throw new ArchiveError(
