@@ -30,9 +30,13 @@ export function openBlobFile(blobs: string, key: ImageKey): number {
   }
 }
 
-/** Sha512 of a file from its start, in one piece or, for a copy on the way, chunk by chunk. */
-export function hashFile(fd: number, onChunk?: (chunk: Uint8Array) => void): string {
-  const hash = new Bun.CryptoHasher("sha512");
+/** The hash of a file from its start, in one piece or, for a copy on the way, chunk by chunk. */
+export function hashFile(
+  fd: number,
+  onChunk?: (chunk: Uint8Array) => void,
+  algorithm: "sha256" | "sha512" = "sha512",
+): string {
+  const hash = new Bun.CryptoHasher(algorithm);
   const buffer = Buffer.allocUnsafe(1 << 20);
   for (let at = 0; ; ) {
     const n = readSync(fd, buffer, 0, buffer.length, at);

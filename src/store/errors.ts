@@ -18,6 +18,8 @@ export type StoreErrorCode =
   | "DEPENDENCY_CYCLE"
   | "TREE_CORRUPT"
   | "TREE_FAILED"
+  | "LAYER_INVALID"
+  | "LAYER_MISSING"
   | "EXPORT_EXISTS"
   | "EXPORT_FAILED";
 

@@ -11,6 +11,7 @@ import { removeTree as rmTree } from "../sys/remove-tree.ts";
 import { tryLockKey } from "./key-lock.ts";
 import { asKey, keyedPath, listKeyedFiles, readNames } from "./keys.ts";
 import type { StorePaths } from "./layout.ts";
+import { removeStaleOci } from "./oci-gc.ts";
 import { IMPORT_PREFIX } from "./temporary.ts";
 import { listTrees, settleTrees, type TreeStoreID, tryRemoveTree } from "./tree-store.ts";
 
@@ -29,6 +30,7 @@ export function removeStale(paths: StorePaths, options: StaleOptions): readonly 
     ...staleTemporaries(paths, options),
     ...staleImageFiles(paths),
     ...staleTrees(paths),
+    ...removeStaleOci(paths, { layers: isReadable(paths.trees) }),
     ...staleLocks(paths),
   ];
 }

@@ -12,6 +12,7 @@ import type {
   Verification,
 } from "../trust/verified-image.ts";
 import { keyedPath } from "./keys.ts";
+import { asStoredOci, type StoredOci } from "./oci-record.ts";
 
 /** `unknown`: the record is missing (or the image came from a store of rkt 1.x, which kept none). */
 export type ImageVerification = Verification | { readonly kind: "unknown" };
@@ -23,6 +24,8 @@ export interface StoredRecord {
   readonly importTime: Date;
   readonly latest: boolean;
   readonly verification: Verification;
+  /** Of an OCI or Docker image: what its layers are. */
+  readonly oci?: StoredOci | undefined;
 }
 
 /** The text of a record file. */
@@ -34,6 +37,7 @@ export function serializeRecord(record: StoredRecord): string {
     importTime: record.importTime.toISOString(),
     latest: record.latest,
     verification: record.verification,
+    oci: record.oci,
   })}\n`;
 }
 
@@ -57,12 +61,15 @@ export function parseRecord(text: string, key: ImageKey): StoredRecord | undefin
   ) {
     return undefined;
   }
+  const oci = json["oci"] === undefined ? undefined : asStoredOci(json["oci"]);
+  if (json["oci"] !== undefined && oci === undefined) return undefined;
   return {
     id: id as ImageID,
     size,
     importTime: new Date(time),
     latest: latest === true,
     verification,
+    ...(oci === undefined ? {} : { oci }),
   };
 }
 

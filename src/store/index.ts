@@ -4,6 +4,7 @@
 export { StoreError, type StoreErrorCode } from "./errors.ts";
 export type { RemoteRecord } from "./image-index.ts";
 export type { ImageVerification } from "./image-record.ts";
+export type { StoredLayer, StoredOci } from "./oci-record.ts";
 export {
   type CollectImages,
   type ImageRecord,

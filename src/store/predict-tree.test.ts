@@ -82,7 +82,7 @@ test.if(isRoot)("a big image gets the hash that a check of its tree finds", asyn
     files: { big: "0123456789abcdef".repeat(2 << 20), "bin/app": "x" },
   });
   const { id, rootfs } = await t.store.renderTree(key);
-  expect(t.store.checkTree(id)).toBe(readFileSync(join(rootfs, "../hash"), "utf8"));
+  expect(await t.store.checkTree(id)).toBe(readFileSync(join(rootfs, "../hash"), "utf8"));
 });
 
 const path = fc

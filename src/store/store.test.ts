@@ -391,13 +391,13 @@ describe("removal and export", () => {
     const { key, lastUsed } = await addBytes(t.store, bytes);
     await Bun.sleep(2);
     const out = join(t.dir, "out.aci");
-    t.store.exportBlob(key, out, { overwrite: false });
+    await t.store.exportBlob(key, out, { overwrite: false });
     expect(readFileSync(out).equals(bytes)).toBe(true);
     expect(mode(out)).toBe("644");
     expect(t.store.record(key).lastUsed.getTime()).toBeGreaterThan(lastUsed.getTime());
     const error = await failure(() => t.store.exportBlob(key, out, { overwrite: false }));
     expect(error.message).toBe("output ACI file exists (try --overwrite)");
-    t.store.exportBlob(key, out, { overwrite: true });
+    await t.store.exportBlob(key, out, { overwrite: true });
   });
 
   test("export of a damaged image is an error and leaves no file", async () => {

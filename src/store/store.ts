@@ -36,12 +36,12 @@ import { AT_FDCWD } from "../sys/constants.ts";
 import { fsyncDir } from "../sys/durable.ts";
 import { type Lock, type LockKind, lockFile } from "../sys/lock.ts";
 import { removeFile } from "../sys/remove-file.ts";
-import type { VerifiedImage } from "../trust/verified-image.ts";
+import type { VerifiedImage, VerifiedManifest } from "../trust/verified-image.ts";
 import { type BlobIdentity, blobIdentity, checkDigest, hashFile, openBlobFile } from "./blob.ts";
 import { StoreError } from "./errors.ts";
 import { removeStale, removeUnusedTrees } from "./gc.ts";
 import { ImageIndex, type RemoteRecord } from "./image-index.ts";
-import { type ImageVerification, readRecord } from "./image-record.ts";
+import { type ImageVerification, readRecord, type StoredRecord } from "./image-record.ts";
 import { acceptRows, type ImageRow, toImageRow } from "./image-row.ts";
 import { lockKey, tryLockKey } from "./key-lock.ts";
 import { keyedPath, listKeys, resolveKeyPrefix } from "./keys.ts";
@@ -53,6 +53,9 @@ import {
   storePaths,
 } from "./layout.ts";
 import { askByName } from "./name-cache.ts";
+import { removeStaleOci } from "./oci-gc.ts";
+import type { StoredOci } from "./oci-record.ts";
+import { isOciTree, ociTreeID, renderedOciTree } from "./oci-trees.ts";
 import { type Ordered, renderOrder } from "./render-order.ts";
 import {
   checkTree,
@@ -174,6 +177,44 @@ export class Store implements Disposable {
     }
     if (row === undefined) throw new Error("import without a result");
     return this.#db.get(row.key) ?? row;
+  }
+
+  /** Takes an OCI image in whose config and layers are there. Idempotent, like `importImage`. */
+  async importOci(
+    image: VerifiedManifest,
+    about: { readonly manifest: ImageManifest; readonly oci: StoredOci; readonly latest: boolean },
+  ): Promise<ImageKey> {
+    const { importOci } = await import("./oci-import.ts");
+    const { key } = importOci(this.paths, {
+      ...about,
+      image,
+      now: new Date(),
+      onStored: ({ key, manifest, record }) => {
+        this.#db.put({
+          key,
+          id: record.id,
+          name: manifest.name,
+          importTime: record.importTime,
+          lastUsed: record.importTime,
+          latest: record.latest,
+          size: record.size,
+          treeSize: 0,
+          verification: record.verification,
+        });
+        // What `rkt image list` shows besides the manifest: the layers as they came.
+        this.#db.setTreeSize(
+          key,
+          about.oci.layers.reduce((sum, { size }) => sum + size, 0),
+        );
+        this.#manifests.set(key, manifest);
+      },
+    });
+    return key;
+  }
+
+  /** The blobs of an OCI image; undefined for an App Container Image. */
+  ociImage(key: ImageKey): StoredOci | undefined {
+    return this.#guard(() => readRecord(this.paths.records, key))?.oci;
   }
 
   /** The one image whose key starts with `prefix`, or the reference's error (rkt-cli §2). */
@@ -307,6 +348,7 @@ export class Store implements Disposable {
       if (!exists(blob)) {
         throw new StoreError("IMAGE_NOT_FOUND", `image "${key}" is not in the store`);
       }
+      const isOci = this.ociImage(key) !== undefined;
       // Without its blob an image does not exist: from here on only gc needs to know of the rest.
       unlinkSync(blob);
       fsyncDir(dirname(blob));
@@ -321,6 +363,7 @@ export class Store implements Disposable {
         }
       }
       lock.removeFile();
+      if (isOci) removeStaleOci(this.paths, { layers: false });
       if (failures.length > 0) {
         throw new StoreError("IMAGE_REMOVE", `some files of image "${key}" cannot be removed`, {
           cause: failures[0],
@@ -346,22 +389,32 @@ export class Store implements Disposable {
    * Copies the image's tar to a file (0644), checking its hash on the way: a file at `path` is the whole
    * image or not there. Without `overwrite` an existing file is an error.
    */
-  exportBlob(key: ImageKey, path: string, options: { readonly overwrite: boolean }): void {
+  async exportBlob(
+    key: ImageKey,
+    path: string,
+    options: { readonly overwrite: boolean },
+  ): Promise<void> {
     const exists_ = (): StoreError =>
       new StoreError("EXPORT_EXISTS", "output ACI file exists (try --overwrite)", {
         details: { path },
       });
     if (!options.overwrite && exists(path)) throw exists_();
+    const image = this.ociImage(key);
+    const archive = image === undefined ? undefined : await import("./oci-export.ts");
     const from = this.openBlob(key);
     const temporary = `${path}.${process.pid}.tmp`;
     try {
       const to = openSync(temporary, "wx", 0o644);
       try {
         fchmodSync(to, 0o644);
-        const digest = hashFile(from, (chunk) => {
-          for (let at = 0; at < chunk.length; ) at += writeSync(to, chunk, at);
-        });
-        checkDigest(digest, key);
+        if (image !== undefined && archive !== undefined) {
+          archive.writeOciArchive(this.paths, { image, manifest: from, key }, to);
+        } else {
+          const digest = hashFile(from, (chunk) => {
+            for (let at = 0; at < chunk.length; ) at += writeSync(to, chunk, at);
+          });
+          checkDigest(digest, key);
+        }
         fsyncSync(to);
       } finally {
         closeSync(to);
@@ -405,6 +458,7 @@ export class Store implements Disposable {
 
   /** The ID of the image's tree with its dependencies as they are in the store now. */
   treeID(key: ImageKey): TreeStoreID {
+    if (this.ociImage(key) !== undefined) return ociTreeID(key);
     return treeStoreID(this.flatten(key));
   }
 
@@ -414,7 +468,11 @@ export class Store implements Disposable {
    */
   renderedTree(key: ImageKey): RenderedTree | undefined {
     const images = this.flatten(key);
-    for (const image of images) this.#requireVerified(image);
+    for (const image of images) {
+      if (this.#requireVerified(image)?.oci === undefined) continue;
+      if (images.length > 1) throw this.#mixed(image);
+      return this.#guard(() => renderedOciTree(this.paths, key));
+    }
     return this.#guard(() => renderedTree(this.paths, treeStoreID(images)));
   }
 
@@ -428,6 +486,8 @@ export class Store implements Disposable {
   ): Promise<RenderedTree> {
     const existing = options.rebuild === true ? undefined : this.renderedTree(key);
     if (existing !== undefined) return existing;
+    const image = this.ociImage(key);
+    if (image !== undefined) return await this.#renderOci(key, image, options.rebuild === true);
     const { hashAhead, ownerPolicy, renderImages } = await import("./render-images.ts");
     const sources = this.#sources(key);
     return this.#guardRender(key, () =>
@@ -448,6 +508,12 @@ export class Store implements Disposable {
    * and `manifest`. For pods without overlay and for `rkt image render`.
    */
   async renderInto(key: ImageKey, directory: string, options: RenderOptions = {}): Promise<void> {
+    if (this.ociImage(key) !== undefined) {
+      const { copyOci } = await import("./oci-render.ts");
+      const tree = await this.renderTree(key);
+      this.#guardRender(key, () => copyOci(this.paths, tree.id, directory, options));
+      return;
+    }
     const { ownerPolicy, renderImages } = await import("./render-images.ts");
     const sources = this.#sources(key);
     const rootfs = join(directory, "rootfs");
@@ -465,6 +531,7 @@ export class Store implements Disposable {
 
   /** Extracts the image as it is, manifest and rootfs, without dependencies, into `directory`. */
   async extractInto(key: ImageKey, directory: string): Promise<void> {
+    if (this.ociImage(key) !== undefined) return await this.renderInto(key, directory);
     const { extractTree } = await import("../tar/extract.ts");
     const { readTar } = await import("../tar/read.ts");
     const { ownerPolicy } = await import("./render-images.ts");
@@ -483,7 +550,13 @@ export class Store implements Disposable {
   }
 
   /** Hashes the image's tree again; undefined when it is not rendered, TREE_CORRUPT when it changed. */
-  checkTree(id: TreeStoreID): string | undefined {
+  async checkTree(id: TreeStoreID): Promise<string | undefined> {
+    if (isOciTree(id)) {
+      const { checkOciTree } = await import("./oci-render.ts");
+      const image = treeImage(this.paths, id);
+      const oci = image === undefined ? undefined : this.ociImage(image);
+      return this.#guard(() => checkOciTree(this.paths, id, oci));
+    }
     return this.#guard(() => checkTree(this.paths, id));
   }
 
@@ -675,16 +748,38 @@ export class Store implements Disposable {
       image: {
         manifest: this.manifest(image),
         open: () => {
-          this.#requireVerified(image);
+          if (this.#requireVerified(image)?.oci !== undefined) throw this.#mixed(image);
           return this.#openVerified(image);
         },
       },
     }));
   }
 
+  async #renderOci(key: ImageKey, image: StoredOci, rebuild: boolean): Promise<RenderedTree> {
+    const { renderOci } = await import("./oci-render.ts");
+    this.#requireVerified(key);
+    try {
+      return await renderOci(this.paths, { key, image, manifest: this.manifest(key), rebuild });
+    } catch (error) {
+      throw explainSystem(
+        explainAccess(error, this.paths),
+        "TREE_FAILED",
+        `cannot render image "${key}"`,
+      );
+    }
+  }
+
+  #mixed(key: ImageKey): StoreError {
+    return new StoreError(
+      "DEPENDENCY_MISSING",
+      `image ${quote(this.#nameOf(key))} is an OCI image: App Container Images cannot depend on it`,
+    );
+  }
+
   /** Nothing of an image is used when nobody can say any more who let it in. */
-  #requireVerified(key: ImageKey): void {
-    if (this.verification(key).kind !== "unknown") return;
+  #requireVerified(key: ImageKey): StoredRecord | undefined {
+    const record = this.#guard(() => readRecord(this.paths.records, key));
+    if (record !== undefined) return record;
     const name = this.#nameOf(key);
     throw new StoreError(
       "IMAGE_UNVERIFIED",

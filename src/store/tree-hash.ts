@@ -12,6 +12,7 @@ import {
   type Stats,
 } from "node:fs";
 import { decodeName, encodeName } from "../lib/byte-name.ts";
+import { OPAQUE_XATTR } from "../sys/constants.ts";
 import { readXattrs } from "../sys/tree.ts";
 
 export interface TreeHash {
@@ -28,13 +29,16 @@ interface TreeSink {
   content(fd: number): void;
 }
 
-/** All else in a tree's directory is the store's own (`manifest`, `hash`, `image`, `rendered`). */
-const HASHED = "rootfs";
+/**
+ * What is hashed of a directory of the store: all else in it is the store's own (`manifest`, `hash`, `rendered`). The
+ * directories of an OCI layer have overlayfs's marks, and these count.
+ */
+export type TreeKind = "rootfs" | "diff";
 
 /** The hash and size of the tree in `directory`. Nobody may change it meanwhile. */
-export function hashTree(directory: string): TreeHash {
+export function hashTree(directory: string, kind: TreeKind = "rootfs"): TreeHash {
   const sink = new HashSink();
-  const size = walkTree(directory, sink);
+  const size = walkTree(directory, sink, kind);
   return { hash: treeHashOf(sink.digest()), size };
 }
 
@@ -97,10 +101,13 @@ export function headerText(fields: HeaderFields): string {
 }
 
 /** The attributes that rendering restores; others (a security label) the host may set and change. */
-export function restoredXattrs(xattrs: ReadonlyMap<string, Uint8Array>): readonly Xattr[] {
+export function restoredXattrs(
+  xattrs: ReadonlyMap<string, Uint8Array>,
+  also?: string,
+): readonly Xattr[] {
   if (xattrs.size === 0) return [];
   return [...xattrs]
-    .filter(([name]) => name === "security.capability" || name.startsWith("user."))
+    .filter(([name]) => name === "security.capability" || name === also || name.startsWith("user."))
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([Name, value]) => ({ Name, Value: decodeName(Buffer.from(value)) }));
 }
@@ -146,8 +153,8 @@ class HashSink implements TreeSink {
 }
 
 /** Walks a tree in lexical order and gives the sum of its files' sizes. */
-function walkTree(directory: string, sink: TreeSink): number {
-  const walk = new TreeWalk(sink);
+function walkTree(directory: string, sink: TreeSink, kind: TreeKind = "rootfs"): number {
+  const walk = new TreeWalk(sink, kind);
   walk.directory(directory, "");
   return walk.size;
 }
@@ -158,16 +165,18 @@ type RawPath = string | Buffer;
 class TreeWalk {
   size = 0;
   readonly #sink: TreeSink;
+  readonly #kind: TreeKind;
   /** Files with several links that were seen: inode → first name. */
   readonly #links = new Map<string, string>();
 
-  constructor(sink: TreeSink) {
+  constructor(sink: TreeSink, kind: TreeKind) {
     this.#sink = sink;
+    this.#kind = kind;
   }
 
   directory(path: RawPath, name: string): void {
     for (const child of sortedNames(path)) {
-      if (name === "" && child !== HASHED) continue;
+      if (name === "" && child !== this.#kind) continue;
       this.#entry(joinRaw(path, child), name === "" ? child : `${name}/${child}`);
     }
   }
@@ -177,7 +186,7 @@ class TreeWalk {
     const type = stat.mode & constants.S_IFMT;
     switch (type) {
       case constants.S_IFDIR:
-        this.#header(name, stat, { type: "5" });
+        this.#header(name, stat, { type: "5", xattrs: this.#directoryXattrs(path) });
         this.directory(path, name);
         return;
       case constants.S_IFLNK:
@@ -190,6 +199,16 @@ class TreeWalk {
         return;
       default:
         this.#fileOrNode(path, name, stat);
+    }
+  }
+
+  #directoryXattrs(path: RawPath): readonly Xattr[] {
+    if (this.#kind === "rootfs") return [];
+    const fd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+    try {
+      return restoredXattrs(readXattrs(fd), OPAQUE_XATTR);
+    } finally {
+      closeSync(fd);
     }
   }
 

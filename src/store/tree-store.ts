@@ -23,12 +23,12 @@ import { asKey, readNames } from "./keys.ts";
 import type { StorePaths } from "./layout.ts";
 import { hashTree, type TreeHash } from "./tree-hash.ts";
 
-/** `deps-sha512-` and 64 hexadecimal digits: safe as a file name. */
+/** `deps-sha512-` or, for an OCI image, `oci-sha512-`, and 64 hexadecimal digits: safe as a file name. */
 export type TreeStoreID = Brand<string, "TreeStoreID">;
 
 export interface RenderedTree {
   readonly id: TreeStoreID;
-  /** The root file system; read-only for everybody. */
+  /** The root file system, or of several layers the topmost; read-only for everybody. */
   readonly rootfs: string;
 }
 
@@ -48,19 +48,19 @@ export function treeStoreID(keys: readonly ImageKey[]): TreeStoreID {
 }
 
 export function parseTreeStoreID(text: string): TreeStoreID | undefined {
-  return /^deps-sha512-[0-9a-f]{64}$/.test(text) ? (text as TreeStoreID) : undefined;
+  return /^(?:deps|oci)-sha512-[0-9a-f]{64}$/.test(text) ? (text as TreeStoreID) : undefined;
 }
 
-const SYNCED = "synced";
+export const SYNCED = "synced";
 
-type TreeState =
+export type TreeState =
   /** Not there, or not complete. */
   | "missing"
   | "ready"
   /** Complete when it was written, in an earlier boot; who knows what reached the disk. */
   | "unsure";
 
-function treeState(directory: string): TreeState {
+export function treeState(directory: string): TreeState {
   const text = readSmall(join(directory, "rendered"));
   if (text === undefined) return "missing";
   return text === "" || text === SYNCED || text === bootID() ? "ready" : "unsure";
@@ -127,7 +127,7 @@ function writeAbout(directory: string, job: TreeJob): void {
 }
 
 /** Only under the tree's lock. */
-function markSynced(directory: string): void {
+export function markSynced(directory: string): void {
   // Whoever died here has left a temporary file, and the tree to be marked again.
   for (const name of readNames(directory)) {
     if (name.startsWith("rendered.")) removeFile(join(directory, name));
@@ -171,14 +171,14 @@ function fillTree(directory: string, job: TreeJob): number {
 }
 
 /** 0755, and neither the setgid bit nor the group of the store: an image's files are the image's. */
-function makeRootDirectory(path: string): void {
+export function makeRootDirectory(path: string): void {
   mkdirSync(path, { mode: 0o755 });
   if (process.geteuid?.() === 0) chownSync(path, 0, 0);
   chmodSync(path, 0o755);
 }
 
 /** Removes a tree's files, `rendered` durably before the others. Only under the tree's lock. */
-function wipeTree(directory: string): void {
+export function wipeTree(directory: string): void {
   try {
     unlinkSync(join(directory, "rendered"));
     fsyncDir(directory);
@@ -196,8 +196,12 @@ export function checkTree(paths: StorePaths, id: TreeStoreID): string | undefine
   using _lock = lockKey(paths.treeLocks, id, "shared");
   const directory = join(paths.trees, id);
   if (treeState(directory) === "missing") return undefined;
+  return checkHash(id, directory, hashTree(directory).hash);
+}
+
+/** Compares with the hash that was written with the files. */
+export function checkHash(id: string, directory: string, hash: string): string {
   const expected = readSmall(join(directory, "hash"));
-  const { hash } = hashTree(directory);
   if (hash === expected) return hash;
   throw new StoreError(
     "TREE_CORRUPT",
@@ -245,7 +249,7 @@ export function tryRemoveTree(paths: StorePaths, id: TreeStoreID): boolean {
   return true;
 }
 
-function readSmall(path: string): string | undefined {
+export function readSmall(path: string): string | undefined {
   try {
     return readFileSync(path, "utf8").slice(0, 200).trim();
   } catch (error) {

@@ -103,6 +103,27 @@ export function acceptUnverified(raw: RawImage, reason: string): VerifiedImage {
   return make(raw, { kind: "unverified", reason, acceptedAt: new Date().toISOString() });
 }
 
+/** The manifest of an OCI image together with who vouched for it: the manifest names all the rest by digest. */
+export interface VerifiedManifest {
+  readonly bytes: Uint8Array;
+  readonly verification: Verification;
+  readonly [brand]: true;
+}
+
+const madeManifests = new WeakSet<VerifiedManifest>();
+
+/** Passes a manifest through the gate on the word of `decideOci`, or of a flag. */
+export function acceptManifest(bytes: Uint8Array, verification: Verification): VerifiedManifest {
+  const image: VerifiedManifest = Object.freeze({ bytes, verification, [brand]: true as const });
+  madeManifests.add(image);
+  return image;
+}
+
+export function assertVerifiedManifest(image: VerifiedManifest): void {
+  if (!madeManifests.has(image))
+    throw new Error("a manifest reached the store past the trust gate");
+}
+
 /** Throws unless `image` came out of `verifyImage` or `acceptUnverified`: a cast is a bug. */
 export function assertVerified(image: VerifiedImage): void {
   if (!made.has(image)) throw new Error("an image reached the store past the trust gate");

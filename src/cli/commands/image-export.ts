@@ -9,6 +9,6 @@ export const run: Run<typeof imageExportFlags> = async ({ context, flags, args }
   const [image = "", output = ""] = args;
   const store = await context.store();
   const key = resolveImage(context, store, image);
-  store.exportBlob(key, resolve(context.cwd, output), { overwrite: flags.overwrite });
+  await store.exportBlob(key, resolve(context.cwd, output), { overwrite: flags.overwrite });
   return 0;
 };

@@ -16,7 +16,7 @@ export const run: Run<typeof imageRenderFlags> = async ({ context, flags, args }
   const placing = { overwrite: flags.overwrite, rootfsOnly: flags["rootfs-only"] };
   await placeDirectory(resolve(context.cwd, output), placing, async (directory) => {
     // What is written here comes from the blobs, but who renders wants to know of a damaged tree.
-    if (context.euid === 0 && isDamaged(store, key)) {
+    if (context.euid === 0 && (await isDamaged(store, key))) {
       context.reporter.line("", "warning: tree cache is in a bad state. Rebuilding...");
       await store.renderTree(key, { rebuild: true });
     }
@@ -26,9 +26,9 @@ export const run: Run<typeof imageRenderFlags> = async ({ context, flags, args }
   return 0;
 };
 
-function isDamaged(store: Store, key: ImageKey): boolean {
+async function isDamaged(store: Store, key: ImageKey): Promise<boolean> {
   try {
-    store.checkTree(store.treeID(key));
+    await store.checkTree(store.treeID(key));
     return false;
   } catch (error) {
     if (error instanceof StoreError && error.code === "TREE_CORRUPT") return true;

@@ -22,7 +22,7 @@ async function verify(
 ): Promise<void> {
   const shown = quote(image);
   try {
-    const hash = store.checkTree(store.treeID(key));
+    const hash = await store.checkTree(store.treeID(key));
     context.out(
       hash === undefined
         ? `image ${shown} not rendered; no verification needed\n`

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// An OCI image comes into the store: its record and the appc view of it, and at last its manifest as the blob, whose
+// sha512 is the image ID. Config and layers are there by then.
+import { createHash } from "node:crypto";
+import { fchmodSync, fsyncSync, lstatSync, renameSync, writeSync } from "node:fs";
+import { dirname } from "node:path";
+import { type ImageManifest, serializeImageManifest } from "../appc/index.ts";
+import { removeFile } from "../sys/remove-file.ts";
+import { assertVerifiedManifest, type VerifiedManifest } from "../trust/verified-image.ts";
+import { blobIdentity } from "./blob.ts";
+import { readRecord, serializeRecord } from "./image-record.ts";
+import { type ImportedImage, writeShared } from "./import-image.ts";
+import { lockKey } from "./key-lock.ts";
+import { keyedPath, keyOfDigest } from "./keys.ts";
+import { makeSharedDirectory, type StorePaths } from "./layout.ts";
+import { writeBlob } from "./oci-layers.ts";
+import type { StoredOci } from "./oci-record.ts";
+import { createTemporary } from "./temporary.ts";
+
+export interface OciImport {
+  readonly image: VerifiedManifest;
+  /** The appc view. */
+  readonly manifest: ImageManifest;
+  readonly oci: StoredOci;
+  readonly latest: boolean;
+  readonly now: Date;
+  /** Writes the index row; called under the image's lock. */
+  readonly onStored: (image: ImportedImage) => void;
+}
+
+/** Synchronous from the lock on: see lockKey. */
+export function importOci(paths: StorePaths, job: OciImport): ImportedImage {
+  assertVerifiedManifest(job.image);
+  const { bytes, verification } = job.image;
+  const { key, id } = keyOfDigest(createHash("sha512").update(bytes).digest("hex"));
+  writeBlob(paths, bytes, job.oci.digest);
+  using file = createTemporary(paths.casTmp);
+  for (let at = 0; at < bytes.length; ) at += writeSync(file.fd, bytes, at);
+  fsyncSync(file.fd);
+  fchmodSync(file.fd, 0o660);
+  const targets = {
+    blob: keyedPath(paths.blobs, key),
+    manifest: keyedPath(paths.manifests, key),
+    record: keyedPath(paths.records, key),
+  };
+  for (const path of Object.values(targets)) makeSharedDirectory(dirname(path));
+  using _lock = lockKey(paths.imageLocks, key, "exclusive");
+  const before = readRecord(paths.records, key)?.verification;
+  const record = {
+    id,
+    size: bytes.length,
+    importTime: job.now,
+    latest: job.latest,
+    // What was checked once stays true of these bytes when they come again without a signature.
+    verification:
+      verification.kind === "unverified" && before !== undefined ? before : verification,
+    oci: job.oci,
+  };
+  try {
+    writeShared(targets.manifest, serializeImageManifest(job.manifest));
+    writeShared(targets.record, serializeRecord(record));
+    renameSync(file.path, targets.blob);
+  } catch (error) {
+    if (lstatSync(targets.blob, { throwIfNoEntry: false }) === undefined) {
+      removeFile(targets.record);
+      removeFile(targets.manifest);
+    }
+    throw error;
+  }
+  const imported = { key, manifest: job.manifest, record, blob: blobIdentity(file.fd) };
+  job.onStored(imported);
+  return imported;
+}
