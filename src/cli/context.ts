@@ -52,6 +52,8 @@ export interface Globals {
 export interface FetchOptions {
   readonly pullPolicy: PullPolicy;
   readonly dependencies: boolean;
+  /** "" for this machine's. */
+  readonly platform?: string;
 }
 
 export interface Context {
@@ -129,6 +131,7 @@ export function makeContext(host: Host, globals: Globals, commandName: string): 
     report: reporter,
     pullPolicy: options.pullPolicy,
     dependencies: options.dependencies,
+    platform: options.platform === "" ? undefined : options.platform,
   });
 
   return {

@@ -81,6 +81,12 @@ function pullPolicy(initial: "new" | "update"): FlagSpec<PullPolicy> {
   return { ...flag, type: "string", metavar: "POLICY" };
 }
 
+/** Checked where an image is fetched: what is in the store has its platform. */
+const platform = () =>
+  text("platform of Docker and OCI images, OS/ARCH[/VARIANT]; the default is this machine's", {
+    metavar: "PLATFORM",
+  });
+
 const storePolicy = () =>
   ({
     "store-only": bool(
@@ -199,6 +205,7 @@ const podFlags = () =>
     ),
     ...storePolicy(),
     "pull-policy": pullPolicy("new"),
+    platform: platform(),
     "pod-manifest": text("run the pod of this manifest; no images or pod flags go with it", {
       metavar: "FILE",
     }),
@@ -264,6 +271,7 @@ export const fetchFlags = () =>
     ...storePolicy(),
     full: bool("print the full image hash after fetching"),
     "pull-policy": pullPolicy("update"),
+    platform: platform(),
   }) as const satisfies FlagSpecs;
 
 export const listFlags = () =>

@@ -47,6 +47,8 @@ export interface LocalContext {
   readonly pullPolicy: PullPolicy;
   /** Whether dependencies are fetched too; stage1 images have none. */
   readonly dependencies: boolean;
+  /** --platform, of an image that is there for several; the machine's own when left out. */
+  readonly platform?: string | undefined;
 }
 
 export interface FetchContext extends NetworkContext, LocalContext {

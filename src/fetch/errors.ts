@@ -7,7 +7,12 @@ export type FetchErrorCode =
   | "REFERENCE_INVALID"
   /** The pull policy forbids the network and the store does not have the image. */
   | "IMAGE_NOT_FOUND"
-  | "DOCKER_UNSUPPORTED"
+  /** An OCI image that nobody may vouch for here. */
+  | "IMAGE_UNVERIFIED"
+  /** An artifact, another platform, layers of an unknown kind. */
+  | "IMAGE_UNSUPPORTED"
+  /** A manifest or blob is not what its digest says. */
+  | "DIGEST_MISMATCH"
   /** A local image, signature or key cannot be read. */
   | "FILE_UNREADABLE"
   /** No connection, no name, or it broke before the answer began. */

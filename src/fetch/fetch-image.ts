@@ -3,9 +3,9 @@
 // network or reads image files is loaded only then, because `rkt run` of a stored image passes through here.
 import { formatAppString, type ImageKey } from "../appc/index.ts";
 import { assertNever } from "../lib/assert-never.ts";
-import { quote, redactUrl } from "../lib/text.ts";
+import { redactUrl } from "../lib/text.ts";
 import type { FetchContext, LocalContext } from "./context.ts";
-import { FetchError } from "./errors.ts";
+import type { DockerReference } from "./docker-reference.ts";
 import { notFound } from "./not-found.ts";
 import {
   type DockerImageReference,
@@ -41,7 +41,8 @@ export async function findImage(
 ): Promise<ImageKey> {
   const reference = parseReference(text, { hash: true });
   if (reference.kind === "hash") return local.store.resolveKey(reference.hash);
-  const key = reference.kind === "file" ? undefined : obtainLocally(reference, local);
+  const isHere = reference.kind === "file" || reference.kind === "oci";
+  const key = isHere ? undefined : obtainLocally(reference, local);
   const complete =
     key !== undefined &&
     (!local.dependencies || local.store.manifest(key).dependencies.length === 0);
@@ -76,7 +77,13 @@ async function obtainAlone(
     case "name":
       return obtainLocally(reference, context) ?? (await obtainName(reference, signature, context));
     case "docker":
-      return obtainLocally(reference, context) ?? refuseDocker(reference, context);
+      return (
+        obtainLocally(reference, context) ?? (await obtainDocker(reference.reference, context))
+      );
+    case "oci": {
+      const { fetchLocalOci } = await import("./fetch-local-oci.ts");
+      return await fetchLocalOci(reference, context);
+    }
     default:
       return assertNever(reference);
   }
@@ -100,7 +107,7 @@ function obtainLocally(
     if (pullPolicy === "never") throw notFound("image name", formatAppString(reference));
     return undefined;
   }
-  const url = reference.kind === "url" ? reference.url : `docker://${reference.reference.friendly}`;
+  const url = reference.kind === "url" ? reference.url : dockerUrl(reference.reference, context);
   const record = store.remote(url);
   if (record !== undefined && store.verification(record.key).kind !== "unknown") {
     report.debug("image", `using image from local store for url ${redactUrl(url)}`);
@@ -108,6 +115,28 @@ function obtainLocally(
   }
   if (pullPolicy === "never") throw notFound(reference.kind === "url" ? "URL" : "docker URL", url);
   return undefined;
+}
+
+/** The key of what is known of a Docker reference: the platform is part of it where one was asked for. */
+function dockerUrl({ friendly }: DockerReference, { platform }: LocalContext): string {
+  return `docker://${friendly}${platform === undefined ? "" : `#${platform}`}`;
+}
+
+async function obtainDocker(reference: DockerReference, context: FetchContext): Promise<ImageKey> {
+  const [{ registrySource }, { fetchOci }] = await Promise.all([
+    import("./registry/source.ts"),
+    import("./fetch-oci.ts"),
+  ]);
+  const key = await fetchOci(registrySource(reference, context), context);
+  context.store.putRemote({
+    url: dockerUrl(reference, context),
+    signatureUrl: "",
+    etag: "",
+    maxAge: 0,
+    key,
+    downloadTime: new Date(),
+  });
+  return key;
 }
 
 async function obtainUrl(
@@ -143,22 +172,5 @@ async function obtainName(
   return await fetchName(
     { name, labels, required: labels, latest, signatureFile: signature, limit: undefined },
     context,
-  );
-}
-
-function refuseDocker({ reference }: DockerImageReference, { keystore }: FetchContext): never {
-  const remedy = "fetch an App Container image (.aci), or convert the image to one";
-  if (keystore !== undefined) {
-    // No advice to go without verification: that would only be refused, too.
-    throw new FetchError(
-      "DOCKER_UNSUPPORTED",
-      "signature verification for docker images is not supported: Docker images are not available in this version",
-      { remedy },
-    );
-  }
-  throw new FetchError(
-    "DOCKER_UNSUPPORTED",
-    `cannot fetch ${quote(`docker://${reference.friendly}`)}: Docker images are not supported in this version yet`,
-    { remedy },
   );
 }

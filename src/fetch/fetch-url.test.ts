@@ -628,16 +628,13 @@ describe("an image by URL", () => {
     expect(error.message).toBe("no image IDs found");
   });
 
-  test("of Docker's is refused in the reference's words", async () => {
+  test("of Docker's is refused where nothing can vouch for it, before anybody is asked", async () => {
     const signedOnly = await failure(() => fetchImage("docker://busybox", world.context()));
-    expect(signedOnly.message).toBe(
-      "signature verification for docker images is not supported: Docker images are not available in this version",
+    expect(signedOnly.message).toStartWith(
+      'cannot verify "docker://registry-1.docker.io/library/busybox:latest": ',
     );
-    expect(signedOnly.code).toBe("DOCKER_UNSUPPORTED");
-    const unverified = await failure(() => fetchImage("docker://busybox", world.context(insecure)));
-    expect(unverified.message).toBe(
-      'cannot fetch "docker://busybox": Docker images are not supported in this version yet',
-    );
+    expect(signedOnly.code).toBe("IMAGE_UNVERIFIED");
+    expect(world.web.requests).toEqual([]);
     const never = await failure(() =>
       fetchImage("docker://busybox", world.context({ ...insecure, pullPolicy: "never" })),
     );

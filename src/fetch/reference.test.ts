@@ -38,6 +38,8 @@ function shown(reference: Reference): string {
       return `url ${reference.url}`;
     case "docker":
       return `docker ${reference.reference.friendly}`;
+    case "oci":
+      return `${reference.transport} ${reference.path} ${reference.name ?? "-"}`;
     case "name": {
       const labels = reference.labels.map(({ name, value }) => `,${name}=${value}`).join("");
       return `name ${reference.name}${labels}${reference.latest ? " latest" : ""}`;
@@ -68,6 +70,10 @@ describe("an image argument", () => {
     ["cimd:aci-archive:v=0:https%3A%2F%2Fexample.com%2Fa.aci", "url https://example.com/a.aci"],
     ["cimd:aci-archive:v=0:file%3A%2F%2F%2Fimages%2Fa.aci", "file /images/a.aci"],
     ["cimd:docker:v=0:busybox", "docker busybox"],
+    ["oci:/images/dir", "oci /images/dir -"],
+    ["oci:dir:latest", "oci /work/dir latest"],
+    ["oci-archive:a.tar:v1", "oci-archive /work/a.tar v1"],
+    ["docker-archive:a.tar:quay.io/b/c:1.0", "docker-archive /work/a.tar quay.io/b/c:1.0"],
     ["sha512-abcd", `name sha512-abcd${host} latest`],
   ];
   test.each(table)("%p is %p", (text, wanted) => {

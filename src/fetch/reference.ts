@@ -50,12 +50,26 @@ export interface DockerImageReference {
   readonly reference: DockerReference;
 }
 
+/** An OCI image in a local directory or file. */
+export interface LocalOciReference {
+  readonly kind: "oci";
+  readonly transport: LocalTransport;
+  /** Absolute. */
+  readonly path: string;
+  /** REF or NAME:TAG, where several images are there. */
+  readonly name: string | undefined;
+}
+
+const LOCAL_TRANSPORTS = ["oci", "oci-archive", "docker-archive"] as const;
+export type LocalTransport = (typeof LOCAL_TRANSPORTS)[number];
+
 /** A reference that somebody other than the store can answer. */
 export type FetchableReference =
   | FileReference
   | UrlReference
   | NameReference
-  | DockerImageReference;
+  | DockerImageReference
+  | LocalOciReference;
 
 export type Reference = HashReference | FetchableReference;
 
@@ -90,6 +104,10 @@ export function parseReference(text: string, options: ReferenceOptions): Referen
       return urlReference(text);
     case "docker":
       return dockerReference(text.replace(/^docker:(\/\/)?/i, ""));
+    case "oci":
+    case "oci-archive":
+    case "docker-archive":
+      return localOciReference(text, options);
     case "cimd":
       return distribution(text, options);
     default:
@@ -184,6 +202,27 @@ function dockerReference(text: string): DockerImageReference {
     throw new FetchError("REFERENCE_INVALID", `invalid docker reference ${quote(text)}`);
   }
   return { kind: "docker", reference };
+}
+
+/** `TRANSPORT:PATH[:NAME]`; a path with a colon in it cannot be written, as in other tools. */
+function localOciReference(text: string, options: ReferenceOptions): LocalOciReference {
+  const colon = text.indexOf(":");
+  const transport = LOCAL_TRANSPORTS.find((one) => one === text.slice(0, colon).toLowerCase());
+  const rest = text.slice(colon + 1);
+  const second = rest.indexOf(":");
+  const path = second < 0 ? rest : rest.slice(0, second);
+  const name = second < 0 ? undefined : rest.slice(second + 1);
+  if (transport === undefined || path === "" || name === "") {
+    throw new FetchError("REFERENCE_INVALID", `invalid image string ${quote(text)}`, {
+      remedy: "oci:DIRECTORY[:REF], oci-archive:FILE[:REF] or docker-archive:FILE[:NAME:TAG]",
+    });
+  }
+  return {
+    kind: "oci",
+    transport,
+    path: resolve(options.workingDirectory ?? process.cwd(), path),
+    name,
+  };
 }
 
 /** `cimd:TYPE:v=0:DATA`, the form in which rkt's own interfaces write a reference. */

@@ -54,12 +54,12 @@ export async function enterPod(pod: PodRef, options: EnterOptions): Promise<neve
   // Not less for --insecure-options=seccomp here: the app's own state decides (stage1/enter.c).
   const { filter } = await filterOfApp(app, SECURE);
   const label = await labelOf(app, manifest);
-  const planned = planApp(inPod, app, index, {
+  const planned = await planApp(inPod, app, index, {
     dataDir: options.dataDir,
     metadataUrl: readRegistration(pod.path, pod.uuid)?.url,
   });
   const asked = options.user !== undefined || options.group !== undefined;
-  const { imageRoot } = appRootfs(pod.path, name, options.dataDir);
+  const { imageRoot } = await appRootfs(pod.path, name, options.dataDir);
   const ids = asked ? enterAs(planned, imageRoot, options) : planned.ids;
   const plan = compileEnterPlan({
     commandName: options.commandName,

@@ -22,7 +22,9 @@ import { quote } from "../lib/text.ts";
 import { holdEnded, type PodRef } from "../pod/directory.ts";
 import { POD_FILES, readPodManifest, readPrivateUsers } from "../pod/read.ts";
 import { canExport } from "../pod/state.ts";
+import { layerDirectories } from "../store/oci-lookup.ts";
 import { mountPointsBelow, unmount } from "../sys/mounts.ts";
+import { attachMount, mountDetachedOverlay } from "../sys/overlay-mount.ts";
 import { leaveMountNamespace, mountOverlayReadOnly } from "../sys/private-mounts.ts";
 import { buildAci } from "../tar/aci.ts";
 import { Stage0Error } from "./errors.ts";
@@ -77,18 +79,33 @@ function notExited({ uuid, state }: PodRef): Stage0Error {
 function exportOverlay(pod: PodRef, options: ExportOptions & { readonly app: string }): void {
   const info = join(pod.path, POD_FILES.appsInfo, options.app);
   const tree = readFileSync(join(info, "treeStoreID"), "utf8").trim();
-  const lower = join(options.dataDir, "cas", "tree", tree, "rootfs");
+  const isOci = tree.startsWith("oci-");
+  const lower = join(options.dataDir, "cas", "tree", tree, isOci ? "layers" : "rootfs");
   requireTree(pod, lower);
   const upper = join(pod.path, "overlay", tree, "upper", options.app);
   using layout = createExportLayout(options.dataDir);
   writeFileSync(join(layout.path, "manifest"), readFileSync(join(info, "manifest")));
   leaveMountNamespace();
-  mountOverlayReadOnly([realpathSync(upper), realpathSync(lower)], layout.rootfs);
+  if (isOci) mountLayersAt(options.dataDir, { tree, upper, target: layout.rootfs });
+  else mountOverlayReadOnly([realpathSync(upper), realpathSync(lower)], layout.rootfs);
   try {
     writeAci(layout.path, options.output, readPrivateUsers(pod.path));
   } finally {
     unmount(layout.rootfs);
   }
+}
+
+/** By descriptors: the paths of many layers do not fit into the options of mount(2). */
+function mountLayersAt(
+  dataDir: string,
+  {
+    tree,
+    upper,
+    target,
+  }: { readonly tree: string; readonly upper: string; readonly target: string },
+): void {
+  using mount = mountDetachedOverlay([upper, ...layerDirectories(dataDir, tree)]);
+  attachMount(mount, target);
 }
 
 function requireTree(pod: PodRef, rootfs: string): void {

@@ -36,18 +36,18 @@ interface Pod {
 }
 
 /** The pod's directory is complete but for these volumes. */
-export function fillVolumes(pod: Pod, dataDir: string): void {
-  pod.apps.forEach(({ name, app, image }, i) => {
+export async function fillVolumes(pod: Pod, dataDir: string): Promise<void> {
+  for (const [i, { name, app, image }] of pod.apps.entries()) {
     const runtime = pod.manifest.apps[i];
-    if (runtime === undefined || !isFromDocker(image)) return;
-    const { imageRoot, rootfs } = appRootfs(pod.path, name, dataDir);
+    if (runtime === undefined || !isFromDocker(image)) continue;
+    const { imageRoot, rootfs } = await appRootfs(pod.path, name, dataDir);
     // The pod's own copy of the image has the pod's owners already.
     const shift = rootfs.kind === "directory" ? 0 : (pod.userNamespace?.first ?? 0);
     for (const { volume, path, implicitFor } of resolveMounts(pod.manifest, runtime, app)) {
       if (implicitFor === undefined) continue;
       fillVolume(pod.path, { name: volume.name, imageRoot, path, shift });
     }
-  });
+  }
 }
 
 interface Filling {

@@ -117,7 +117,7 @@ export async function preparePod(
     await writePod(pod, { request, context, since, manifest, bytes, apps, userNamespace });
     if (apps.some(({ image, app }) => app.mountPoints.length > 0 && isFromDocker(image))) {
       const { fillVolumes } = await import("./fill-volumes.ts");
-      fillVolumes({ path: pod.path, manifest, apps, userNamespace }, context.dataDir);
+      await fillVolumes({ path: pod.path, manifest, apps, userNamespace }, context.dataDir);
     }
     return { pod, manifest, apps, userNamespace };
   } catch (error) {

@@ -25,7 +25,11 @@ export async function renderOrForget<T>(image: NewImage, render: () => Promise<T
 
 /** The archive's fault, not the disk's. */
 function isContent(error: unknown): boolean {
-  return errorChain(error).some((one) => one instanceof ArchiveError && one.code !== "ARCHIVE_IO");
+  return errorChain(error).some(
+    (one) =>
+      (one instanceof ArchiveError && one.code !== "ARCHIVE_IO") ||
+      (one instanceof StoreError && one.code === "LAYER_INVALID"),
+  );
 }
 
 /** The error does not say which of the images was at fault: those that are good can be fetched again. */

@@ -151,21 +151,21 @@ async function planApps(
   for (const [i, app] of pod.apps.entries()) {
     const { filter, warnings } = await filterOfApp(app, insecure);
     for (const warning of warnings) report.line("", `warning: app "${app.name}": ${warning}`);
-    apps.push({ ...planApp(pod, app, i, { dataDir, metadataUrl }), filter });
+    apps.push({ ...(await planApp(pod, app, i, { dataDir, metadataUrl })), filter });
   }
   return apps;
 }
 
 /** What the plan needs of one app, with users and programs looked up in its image. */
-export function planApp(
+export async function planApp(
   pod: PodToStart,
   { name, app, image }: Omit<PreparedApp, "key">,
   index: number,
   { dataDir, metadataUrl }: Pick<StartContext, "dataDir" | "metadataUrl">,
-): PlanApp {
+): Promise<PlanApp> {
   const runtime = pod.manifest.apps[index];
   if (runtime === undefined) throw new Error("an app that is not in its manifest");
-  const { rootfs, imageRoot } = appRootfs(pod.path, name, dataDir);
+  const { rootfs, imageRoot } = await appRootfs(pod.path, name, dataDir);
   const user = resolveIds(app, imageRoot, {
     // Docker images name a user and no group: rkt then took the user's number (rkt-runtime §7.6).
     groupMayBeUser: isFromDocker(image),
@@ -194,27 +194,33 @@ export function planApp(
   };
 }
 
-/** The app's root for the plan, and the absolute directory that holds the image's own files. */
-export function appRootfs(
+/**
+ * The app's root for the plan, and the absolute directory that holds the image's own files. For an image of several
+ * layers that is a mount of this process's own, which goes with it.
+ */
+export async function appRootfs(
   podPath: string,
   name: string,
   dataDir: string,
-): { readonly rootfs: PlanApp["rootfs"]; readonly imageRoot: string } {
+): Promise<{ readonly rootfs: PlanApp["rootfs"]; readonly imageRoot: string }> {
   if (!existsSync(join(podPath, POD_FILES.overlayPrepared))) {
     const path = join(POD_FILES.stage2, name, "rootfs");
     return { rootfs: { kind: "directory", path }, imageRoot: join(podPath, path) };
   }
   const tree = readFileSync(join(podPath, POD_FILES.appsInfo, name, "treeStoreID"), "utf8").trim();
+  const overlay = (lowers: readonly string[]): PlanApp["rootfs"] => ({
+    kind: "overlay",
+    lowers,
+    upper: join("overlay", tree, "upper", name),
+    work: join("overlay", tree, "work", name),
+  });
+  if (tree.startsWith("oci-")) {
+    const { openLayers } = await import("../store/oci-lookup.ts");
+    const { lowers, mount } = openLayers(dataDir, tree);
+    return { rootfs: overlay(lowers), imageRoot: mount.path };
+  }
   const lower = join(dataDir, "cas", "tree", tree, "rootfs");
-  return {
-    rootfs: {
-      kind: "overlay",
-      lowers: [lower],
-      upper: join("overlay", tree, "upper", name),
-      work: join("overlay", tree, "work", name),
-    },
-    imageRoot: lower,
-  };
+  return { rootfs: overlay([lower]), imageRoot: lower };
 }
 
 /** resolv.conf and hosts of the pod, for stage1 to bind into the apps. */

@@ -408,7 +408,7 @@ test("fetch says what is wrong with its arguments", async () => {
   );
   await rkt.fails(
     ["fetch", "docker://busybox"],
-    "signature verification for docker images is not supported: Docker images are not available in this version",
+    'cannot verify "docker://registry-1.docker.io/library/busybox:latest"',
   );
   await rkt.fails([INSECURE, "fetch", rkt.work], /./);
 });

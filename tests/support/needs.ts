@@ -25,6 +25,8 @@ const WAYS = {
     "neither nft nor iptables is there",
   nft: () => Bun.which("nft") !== null || "nft is missing",
   iptables: () => Bun.which("iptables") !== null || "iptables is missing",
+  skopeo: () => Bun.which("skopeo") !== null || "skopeo is missing",
+  umoci: () => Bun.which("umoci") !== null || "umoci is missing",
   strace: () => Bun.which("strace") !== null || "strace is missing",
   registry: () =>
     (Bun.which("docker-registry") !== null && Bun.which("skopeo") !== null) ||

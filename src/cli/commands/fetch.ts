@@ -15,7 +15,11 @@ export const run: Run<typeof fetchFlags> = async ({ context, flags, images }) =>
     throw new UsageError("ARGUMENT_MISSING", "must provide at least one image");
   }
   const pullPolicy = pullPolicyOf(flags);
-  const fetchContext = await context.fetchContext({ pullPolicy, dependencies: true });
+  const fetchContext = await context.fetchContext({
+    pullPolicy,
+    dependencies: true,
+    platform: flags.platform,
+  });
   const { store } = fetchContext;
   const render = await canRender(context);
   const since = new Date();

@@ -20,7 +20,7 @@ export const run: Run<typeof prepareFlags> = async (words) => {
   if (flags["private-users"]) await checkPrivateUsers();
   const source = podSource(words, pullPolicy);
   const dataDir = await context.dataDir();
-  const images = { pullPolicy, dependencies: true };
+  const images = { pullPolicy, dependencies: true, platform: flags.platform };
   const quietly = <T extends object>(part: T): T =>
     flags.quiet ? { ...part, report: silentReporter } : part;
   const { pod, manifest, apps } = await preparePod(

@@ -46,7 +46,7 @@ export async function runPod(
   const source = podSource(words, pullPolicy, flags.interactive);
   const options = startOptions(context, flags, networks);
   await checkNetworks(options);
-  const images = { pullPolicy, dependencies: true };
+  const images = { pullPolicy, dependencies: true, platform: flags.platform };
   const dataDir = await context.dataDir();
   const overlay = await overlayWanted(context, flags["no-overlay"]);
   const { pod, manifest, apps, userNamespace } = await preparePod(
