@@ -158,6 +158,8 @@ export interface RktOptions {
   readonly data?: string;
   /** A broken download stays in cas/tmp, to be resumed: that is no leftover here. */
   readonly keepsPartial?: boolean;
+  /** A program that gets every command line of this rkt: nsenter, for a host in namespaces of its own. */
+  readonly under?: readonly string[];
 }
 
 /** `await using rkt = newRkt()`: at the end everything is collected and checked, then removed. */
@@ -182,6 +184,7 @@ export function newRkt(options: RktOptions = {}): Rkt {
     }
   };
   const command = (args: readonly string[], under: readonly string[] = []): string[] => [
+    ...(options.under ?? []),
     ...under,
     RKT,
     `--dir=${dataDir}`,
