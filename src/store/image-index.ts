@@ -8,6 +8,7 @@ import { closeSync, fsyncSync, readdirSync, renameSync, statSync } from "node:fs
 import { basename, dirname, join } from "node:path";
 import type { ImageKey } from "../appc/index.ts";
 import { once } from "../lib/once.ts";
+import { redactUrl } from "../lib/text.ts";
 import { fsyncDir } from "../sys/durable.ts";
 import { type Lock, lockDirectory } from "../sys/lock.ts";
 import { randomName } from "../sys/random-name.ts";
@@ -149,9 +150,12 @@ export class ImageIndex implements Disposable {
     );
   }
 
+  /** By the URL without its user and password, which are not stored. */
   remote(url: string): RemoteRecord | undefined {
     return this.#read((db) => {
-      const row = db.query<Remote, [string]>("SELECT * FROM remote WHERE aciurl = ?").get(url);
+      const row = db
+        .query<Remote, [string]>("SELECT * FROM remote WHERE aciurl = ?")
+        .get(redactUrl(url));
       if (row === null) return undefined;
       return {
         url: row.aciurl,
@@ -169,8 +173,8 @@ export class ImageIndex implements Disposable {
       db
         .query("INSERT OR REPLACE INTO remote VALUES (?, ?, ?, ?, ?, ?)")
         .run(
-          record.url,
-          record.signatureUrl,
+          redactUrl(record.url),
+          redactUrl(record.signatureUrl),
           record.etag,
           record.key,
           record.maxAge,

@@ -368,6 +368,23 @@ describe("URLs", () => {
     t.store.removeImage(key);
     expect(t.store.remote(record.url)).toBeUndefined();
   });
+
+  test("what is known of a URL is found without its user and password, and has neither", async () => {
+    using t = testStore();
+    const { key } = await addImage(t.store);
+    const url = "https://user:secret@example.com/app.aci";
+    t.store.putRemote({
+      url,
+      signatureUrl: `${url}.asc`,
+      etag: '"1"',
+      maxAge: 60,
+      key,
+      downloadTime: new Date(1_700_000_000_000),
+    });
+    expect(t.store.remote(url)?.key).toBe(key);
+    expect(t.store.remote("https://user:changed@example.com/app.aci")?.key).toBe(key);
+    expect(readFileSync(t.store.paths.index).includes("secret")).toBe(false);
+  });
 });
 
 describe("removal and export", () => {

@@ -67,6 +67,7 @@ import {
   type TreeListing,
   type TreeStoreID,
   treeImage,
+  treeSize,
   treeStoreID,
 } from "./tree-store.ts";
 
@@ -152,6 +153,7 @@ export class Store implements Disposable {
         now,
         accept: options.accept ?? (() => image),
         onStored: ({ key, manifest, record, blob }) => {
+          this.#manifests.set(key, manifest);
           row = {
             key,
             id: record.id,
@@ -160,12 +162,11 @@ export class Store implements Disposable {
             lastUsed: now,
             latest: record.latest,
             size: record.size,
-            treeSize: 0,
+            treeSize: this.#treeSize(key),
             verification: record.verification,
           };
           this.#db.put(row);
           this.#hashed.set(key, blob);
-          this.#manifests.set(key, manifest);
         },
       });
     } catch (error) {
@@ -705,9 +706,24 @@ export class Store implements Disposable {
       lastUsed: time,
       latest: record?.latest ?? false,
       size: record?.size ?? blob.size,
-      treeSize: 0,
+      treeSize: this.#treeSize(key),
       verification: record?.verification ?? { kind: "unknown" },
     };
+  }
+
+  /**
+   * Of the tree that is there already: the image was removed and has come back, or the index is made anew. Not of an
+   * image with dependencies: to find those takes the index, which is being written.
+   */
+  #treeSize(key: ImageKey): number {
+    try {
+      if (this.manifest(key).dependencies.length > 0) return 0;
+      return treeSize(this.paths, treeStoreID([key]));
+    } catch (error) {
+      // A manifest that cannot be read: then there is no tree to find. The trees are root's alone.
+      if (error instanceof RktError || isErrno(error, "EACCES")) return 0;
+      throw error;
+    }
   }
 
   /** "" for an image whose manifest is lost: it can be listed and removed, not found by name. */

@@ -57,6 +57,7 @@ describe("trees", () => {
       "manifest",
       "rendered",
       "rootfs",
+      "size",
     ]);
     expect(readFileSync(join(directory, "image"), "utf8")).toBe(key);
     expect(readFileSync(join(directory, "hash"), "utf8")).toMatch(/^sha512-[0-9a-f]{64}$/);
@@ -202,6 +203,19 @@ describe("trees", () => {
     const { rootfs } = await t.store.renderTree(key);
     expect(t.store.removeStale({ now: new Date(), gracePeriodMs: 0 })).toEqual([]);
     expect(readFileSync(join(rootfs, "../rendered"), "utf8")).toBe("synced");
+  });
+
+  test("an image that comes back finds the size of the tree that stayed", async () => {
+    using t = testStore();
+    const image = { files: { a: "123" } };
+    const { key } = await addImage(t.store, image);
+    await t.store.renderTree(key);
+    t.store.removeImage(key);
+    await addImage(t.store, image);
+    expect(t.store.record(key).treeSize).toBe(3);
+    t.store[Symbol.dispose]();
+    rmSync(t.store.paths.index);
+    expect(t.reopen().record(key).treeSize).toBe(3);
   });
 
   test("trees are listed and removed", async () => {

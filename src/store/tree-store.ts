@@ -163,6 +163,7 @@ function fillTree(directory: string, job: TreeJob): number {
   writeAbout(directory, job);
   const { hash, size } = ahead?.finish(directory) ?? hashTree(directory);
   writeFileSync(join(directory, "hash"), hash, { mode: 0o644 });
+  writeFileSync(join(directory, "size"), String(size), { mode: 0o644 });
   const boot = bootID();
   if (boot === undefined) syncFileSystem(directory);
   // Durable, because an empty file, which a power failure could leave otherwise, has a meaning.
@@ -231,6 +232,13 @@ export function listTrees(paths: StorePaths): readonly TreeListing[] {
 export function treeImage(paths: StorePaths, id: TreeStoreID): ImageKey | undefined {
   const text = readSmall(join(paths.trees, id, "image"));
   return text === undefined ? undefined : asKey(text);
+}
+
+/** Bytes of the files of a tree that is ready; 0 when there is none, or nobody wrote it down. */
+export function treeSize(paths: StorePaths, id: TreeStoreID): number {
+  if (treeState(join(paths.trees, id)) === "missing") return 0;
+  const size = Number(readSmall(join(paths.trees, id, "size")) ?? 0);
+  return Number.isSafeInteger(size) && size > 0 ? size : 0;
 }
 
 /** Removes a tree; waits for whoever renders or checks it. No pod may use it. */
