@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * stage1: what rkt becomes (run) or starts (enter). Not for people: rkt executes it from a sealed memory file.
  *
- *   stage1 run PLANFD LOCKFD UUID [USERFD]   cwd = the pod directory; runs the pod, in the user namespace USERFD
- *   stage1 enter PLANFD UUID                 runs one more program beside an app
- *   stage1 namespaces                        new user and network namespaces, held until stdin ends
+ *   stage1 run PLANFD LOCKFD UUID USERFD SOCKETFD...   cwd = the pod directory; runs the pod, in the user namespace
+ *                                                      USERFD ("-": a new one, if any), and gives the sockets to apps
+ *   stage1 enter PLANFD UUID                           runs one more program beside an app
+ *   stage1 namespaces                                  new user and network namespaces, held until stdin ends
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,6 +17,7 @@
 
 #include "enter.h"
 #include "plan.h"
+#include "pod.h"
 #include "process.h"
 #include "supervise.h"
 #include "userns.h"
@@ -48,16 +50,23 @@ static const char *open_plan(int fd, struct plan *plan) {
   return plan_open(plan, data, (size_t)st.st_size);
 }
 
-/* From 3 on without a gap; what is behind them is closed. Close-on-exec: nothing of it is for a program. */
-static int keep_descriptor(int fd, int place) {
-  if (fd < 0 || fd == place) return fd;
-  int kept = dup3(fd, place, O_CLOEXEC);
-  close_fd(fd);
-  return kept;
+/* They become 3, 4 and so on, close-on-exec (a place whose descriptor is -1 stays empty), and all others are closed.
+ * Above all places first: each may be where another goes. */
+static int place_descriptors(const int *fds, unsigned count) {
+  int lifted[FIRST_SOCKET + MAX_SOCKETS];
+  for (unsigned i = 0; i < count; i++) {
+    lifted[i] = fds[i] < 0 ? -1 : fcntl(fds[i], F_DUPFD_CLOEXEC, 3 + count);
+    if (fds[i] >= 0 && lifted[i] < 0) return -1;
+  }
+  sys_close_range(3, 2 + count);
+  for (unsigned i = 0; i < count; i++)
+    if (lifted[i] >= 0 && dup3(lifted[i], (int)(3 + i), O_CLOEXEC) < 0) return -1;
+  sys_close_range(3 + count, ~0u);
+  return 0;
 }
 
 int main(int argc, char **argv) {
-  bool run = (argc == 5 || argc == 6) && strcmp(argv[1], "run") == 0;
+  bool run = argc >= 6 && strcmp(argv[1], "run") == 0;
   bool enter = argc == 4 && strcmp(argv[1], "enter") == 0;
   if (argc == 2 && strcmp(argv[1], "namespaces") == 0) return userns_hold();
   if (!run && !enter) {
@@ -69,23 +78,24 @@ int main(int argc, char **argv) {
   remember_file_limit();
   prctl(PR_SET_NAME, run ? "rkt" : "rkt-enter", 0, 0, 0);
   prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-  int plan_fd = take_descriptor(argv[2]), lock = run ? take_descriptor(argv[3]) : -1;
-  int users = argc == 6 ? take_descriptor(argv[5]) : -1;
+  int plan_fd = take_descriptor(argv[2]), fds[FIRST_SOCKET + MAX_SOCKETS];
+  unsigned count = run ? (unsigned)argc - 4 : 0; /* lock, user namespace, sockets */
   const char *wrong = open_plan(plan_fd, &plan);
-  if (wrong != NULL || (run && lock < 0) || (argc == 6 && users < 0)) {
-    say("stage1: cannot read the plan: ", wrong != NULL ? wrong : "the pod's lock or user namespace is not open", NULL);
+  if (wrong == NULL && count > FIRST_SOCKET - 3 + MAX_SOCKETS) wrong = "it comes with too many sockets";
+  for (unsigned i = 0; wrong == NULL && i < count; i++) {
+    const char *word = argv[i == 0 ? 3 : i + 4];
+    fds[i] = take_descriptor(word);
+    if (fds[i] < 0 && (i != 1 || strcmp(word, "-") != 0)) wrong = "a descriptor is not open";
+  }
+  if (wrong != NULL) {
+    say("stage1: cannot read the plan: ", wrong, NULL);
     return STATUS_FAILED;
   }
   /* Nothing else that rkt had open, or was given, goes on. */
   close_fd(plan_fd);
-  /* Above both places first: each may be where the other goes. */
-  int high = users < 0 ? -1 : fcntl(users, F_DUPFD_CLOEXEC, 5);
-  close_fd(users);
-  lock = keep_descriptor(lock, 3);
-  if ((run && lock < 0) || (users >= 0 && (users = keep_descriptor(high, 4)) < 0)) {
-    say("stage1: cannot keep the pod's lock: ", strerror(errno), NULL);
+  if (place_descriptors(fds, count) < 0) {
+    say("stage1: cannot keep the pod's descriptors: ", strerror(errno), NULL);
     return STATUS_FAILED;
   }
-  sys_close_range(lock < 0 ? 3u : users < 0 ? 4u : 5u, ~0u);
-  return run ? supervise(&plan, lock, users) : enter_app(&plan);
+  return run ? supervise(&plan, 3, fds[1] < 0 ? -1 : 4, count - 2) : enter_app(&plan);
 }

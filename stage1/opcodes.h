@@ -5,7 +5,7 @@
 
 #define PLAN_MAGIC "RKTPLAN\001"
 #define PLAN_MAX_BYTES 16777216u
-#define OP_LIMIT 47
+#define OP_LIMIT 48
 #define OP_FIELDS 6
 
 enum opcode {
@@ -50,6 +50,7 @@ enum opcode {
   OP_COPY_VOLUME = 45,
   OP_ATTACH = 46,
   OP_DEVICES = 38,
+  OP_LISTEN = 47,
   OP_USER_NAMESPACE = 40,
   OP_SCRATCH = 41,
 };
@@ -142,6 +143,7 @@ enum opcode {
 #define ATTACH_FLAGS 3
 #define DEVICES_PROGRAM 0
 #define DEVICES_FLAGS 1
+#define LISTEN_SLOTS 0
 #define USER_NAMESPACE_FIRST 0
 #define USER_NAMESPACE_COUNT 1
 #define SCRATCH_TARGET 0
@@ -214,6 +216,7 @@ static const char *const op_schema[OP_LIMIT] = {
     [OP_COPY_VOLUME] = "uu",
     [OP_ATTACH] = "susu",
     [OP_DEVICES] = "nu",
+    [OP_LISTEN] = "n",
     [OP_USER_NAMESPACE] = "uu",
     [OP_SCRATCH] = "sv",
 };

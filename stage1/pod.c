@@ -50,6 +50,7 @@ struct app {
   struct op post_stop; /* code 0: none */
   int stop;            /* the signal that asks the program to end */
   int gate;            /* see struct pod */
+  unsigned sockets;    /* from FIRST_SOCKET on, until the program has them */
 };
 
 /* fchown so that the program may open /dev/stdout when it is not root: a pipe belongs to its maker. */
@@ -100,7 +101,33 @@ static int keep_what_is_needed(struct app *a, struct app_ends *ends, struct repo
     return fail(r, errno, "close descriptors", NULL);
   ends->channel = 3;
   a->gate = 4;
-  sys_close_range(5, ~0u);
+  sys_close_range(FIRST_SOCKET + a->sockets, ~0u);
+  return 0;
+}
+
+/* The app's sockets move to the front of all. The numbers rise, so that none goes where one is that is still to move. */
+static int take_sockets(struct app *a, const struct field *slots, struct report *r) {
+  for (size_t i = 0; i < slots->n; i++) {
+    unsigned slot = plan_number(slots, i);
+    if (slot < i || slot >= a->pod->sockets) return fail_why(r, EBADF, "pass on a socket", NULL, "there is none");
+    if (slot != i && dup3((int)(FIRST_SOCKET + slot), (int)(FIRST_SOCKET + i), O_CLOEXEC) < 0)
+      return fail(r, errno, "pass on a socket", NULL);
+  }
+  a->sockets = (unsigned)slots->n;
+  return 0;
+}
+
+/* From 3 on and open for the program; the channel makes room. Before a filter forbids it. */
+static int hand_over_sockets(struct app *a, struct app_ends *ends, struct report *r) {
+  if (a->sockets == 0) return 0;
+  int channel = fcntl(ends->channel, F_DUPFD_CLOEXEC, FIRST_SOCKET + (int)a->sockets);
+  if (channel < 0) return fail(r, errno, "pass on a socket", NULL);
+  ends->channel = channel;
+  for (unsigned i = 0; i < a->sockets; i++)
+    if (dup2((int)(FIRST_SOCKET + i), (int)(3 + i)) < 0) return fail(r, errno, "pass on a socket", NULL);
+  unsigned first = 3 + a->sockets < FIRST_SOCKET ? FIRST_SOCKET : 3 + a->sockets;
+  sys_close_range(first, FIRST_SOCKET + a->sockets - 1);
+  a->process.listens = true;
   return 0;
 }
 
@@ -178,7 +205,9 @@ static int run_handler(struct app *a, const struct op *op, const char *what, str
 }
 
 static _Noreturn void execute(struct app *a, const struct op *op, struct report *r) {
-  if (process_restrict(&a->process, false, r) == 0) {
+  struct app_ends ends = *a->ends;
+  a->ends = &ends;
+  if (hand_over_sockets(a, &ends, r) == 0 && process_restrict(&a->process, false, r) == 0) {
     struct message m = {.type = MESSAGE_STARTED, .app = a->index, .value = (int32_t)syscall(SYS_getpid)};
     send_message(a->ends->channel, &m, -1);
     umask(022);
@@ -202,6 +231,7 @@ static _Noreturn void execute_and_stay(struct app *a, const struct op *op, struc
     die(a->ends->channel, a->index, r, op->index);
   }
   if (pid == 0) execute(a, op, r);
+  sys_close_range(FIRST_SOCKET, FIRST_SOCKET + a->sockets - 1);
   int status = 0;
   for (;;) {
     siginfo_t info;
@@ -275,6 +305,8 @@ static int app_apply(struct app *a, const struct op *op, struct report *r) {
       return 0;
     case OP_JOIN_CGROUPS:
       return join_cgroups(a, r);
+    case OP_LISTEN:
+      return take_sockets(a, &op->f[LISTEN_SLOTS], r);
     case OP_READY:
       return wait_until_ready(a, r);
     case OP_PRE_START:
@@ -491,6 +523,7 @@ _Noreturn void pod_main(struct pod *pod) {
     if (pod_apply(pod, &op, &cursor, &started, &r) < 0) die(pod->control, 0, &r, op.index);
   volumes_close(pod->volumes);
   if (pod->loans != NULL) loans_close(pod->loans);
+  sys_close_range(FIRST_SOCKET, FIRST_SOCKET + pod->sockets - 1);
   if (give_up_power(&r) < 0) die(pod->control, 0, &r, 0);
   open_gate(pod);
   serve(pod);

@@ -8,6 +8,10 @@
 #include "userns.h"
 #include "volume.h"
 
+/* Where the sockets are that rkt was given for apps (sd_listen_fds(3)). */
+#define FIRST_SOCKET 5
+#define MAX_SOCKETS 64
+
 /* One app's descriptors on the pod's side; the supervisor made them before the clone. */
 struct app_ends {
   int channel; /* messages; close-on-exec, so its end tells that the program runs */
@@ -23,6 +27,7 @@ struct pod {
   int control;
   int gate[2]; /* pipe: a byte for each app, once PID 1 has given up its power */
   struct app_ends *apps;
+  unsigned sockets; /* from FIRST_SOCKET on */
   struct volumes *volumes;
   struct loans *loans; /* NULL: no user namespace */
   size_t count;

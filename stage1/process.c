@@ -311,6 +311,18 @@ static int install_late(const struct process *p, const char *path, struct report
   return install_filter(p, r);
 }
 
+/* sd_listen_fds(3): the sockets are for the process that is named. */
+static void name_listener(char **env, size_t count) {
+  static char text[32] = "LISTEN_PID=";
+  for (size_t i = 0; i < count; i++) {
+    if (strncmp(env[i], text, 11) != 0) continue;
+    struct text t = {text + 11, sizeof text - 11, 0};
+    text_number(&t, (uint64_t)syscall(SYS_getpid));
+    env[i] = text;
+    return;
+  }
+}
+
 int process_execute(const struct process *p, const char *path, const struct field *argv, struct report *r) {
   char **args = vector(argv), **env = vector(&p->environment);
   bool late = p->filter.n > 0 && !p->filter_early;
@@ -318,6 +330,7 @@ int process_execute(const struct process *p, const char *path, const struct fiel
   r->text[0] = 0;
   if (p->label.code != 0 && set_label(&p->label, r) < 0) return -1;
   if (args != NULL && env != NULL) {
+    if (p->listens) name_listener(env, p->environment.n);
     if (file_limit.rlim_max > 0) setrlimit(RLIMIT_NOFILE, &file_limit);
     if (!late || install_late(p, path, r) == 0) {
       execve(path, args, env);

@@ -17,6 +17,7 @@ struct process {
   bool filter_early;   /* FILTER_IS_EARLY */
   bool limited;        /* process_limit was called */
   struct op label; /* for execve; code 0: none */
+  bool listens;    /* LISTEN_PID in the environment becomes the calling process's */
 };
 
 /* Leaves at most `kept` of the calling process's capabilities (bits by number), of them `used` effective. */

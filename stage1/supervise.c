@@ -51,6 +51,7 @@ struct supervisor {
   int lock, users, control, signals; /* users: the user namespace that is there already, or -1 */
   int status_dir, pids_dir, rkt_dir, log_dir;
   pid_t pod; /* PID 1, host's number; 0: reaped */
+  unsigned sockets; /* for apps, from FIRST_SOCKET on */
   size_t count;
   struct supervised *apps;
   struct app_ends *ends;
@@ -312,6 +313,7 @@ static pid_t clone_init(const struct supervisor *s, uint64_t flags, int cgroup) 
 
 static int clone_pod(struct supervisor *s, const struct plan *plan, struct cursor start, struct report *r) {
   struct pod pod = {.plan = plan, .start = start, .apps = s->ends, .volumes = &s->volumes, .count = s->count};
+  pod.sockets = s->sockets;
   pod.flags = (uint32_t)s->options.f[OPTIONS_FLAGS].n;
   uint64_t flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS;
   if ((pod.flags & OPTION_IS_NEW_NETWORK) != 0) flags |= CLONE_NEWNET;
@@ -346,6 +348,7 @@ static int clone_pod(struct supervisor *s, const struct plan *plan, struct curso
   }
   close_fd(pod.control);
   close_their_ends(s);
+  sys_close_range(FIRST_SOCKET, FIRST_SOCKET + s->sockets - 1); /* nobody listens when no app does */
   volumes_close(&s->volumes);
   if (s->userns.code != 0) {
     loans_close(&s->loans);
@@ -740,13 +743,14 @@ static int fail_early(const struct plan *plan) {
   return STATUS_FAILED;
 }
 
-int supervise(const struct plan *plan, int lock, int users) {
+int supervise(const struct plan *plan, int lock, int users, unsigned sockets) {
   static struct supervisor state;
   struct supervisor *s = &state;
   struct report r = {.status = STATUS_FAILED};
   struct cursor start;
   s->lock = lock;
   s->users = users;
+  s->sockets = sockets;
   s->plan = plan;
   s->command = "run";
   s->terminal.master = s->volumes.source = s->volumes.users = -1;

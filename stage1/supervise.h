@@ -6,8 +6,9 @@
 #include "plan.h"
 
 /* Runs the pod of `plan` to its end and returns rkt's exit status. The working directory is the pod's. `lock` stays
- * open as long as the pod lives. `users`: the user namespace that the pod is to be in, or -1: a new one, if any. */
-int supervise(const struct plan *plan, int lock, int users);
+ * open as long as the pod lives. `users`: the user namespace that the pod is to be in, or -1: a new one, if any.
+ * `sockets`: how many there are for apps, from FIRST_SOCKET on. */
+int supervise(const struct plan *plan, int lock, int users, unsigned sockets);
 
 /* One sentence with its remedy on stderr: `COMMAND: TEXT`. */
 struct report;

@@ -147,8 +147,14 @@ export function startOptions(
     },
     hosts: flags["hosts-entry"],
     strict: flags.strict,
+    activation: activationOf(context.env),
     metadataService: flags["mds-register"],
   };
+}
+
+function activationOf(env: Context["env"]): StartOptions["activation"] {
+  const count = env["LISTEN_FDS"];
+  return count === undefined ? undefined : { pid: env["LISTEN_PID"] ?? "", count };
 }
 
 /** Overlay unless the user or the machine says otherwise. */

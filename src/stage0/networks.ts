@@ -12,6 +12,7 @@ import type { NetworkMode, NetworkRequest } from "../network/net-list.ts";
 import { isPlainRequest } from "../network/plain-request.ts";
 import type { PodNetworks } from "../network/setup.ts";
 import { POD_FILES } from "../pod/read.ts";
+import type { AppSockets } from "./app-sockets.ts";
 import { Stage0Error } from "./errors.ts";
 
 interface PodToJoin {
@@ -19,7 +20,7 @@ interface PodToJoin {
   readonly path: string;
   readonly manifest: PodManifest;
   readonly userNamespace?: IdRange | undefined;
-  readonly apps: readonly { readonly app: App }[];
+  readonly apps: readonly { readonly name: string; readonly app: App }[];
 }
 
 interface Wanted {
@@ -40,10 +41,18 @@ export async function checkNetworks({ network, networks, networkConfig }: Wanted
 export async function joinNetworks(
   pod: PodToJoin,
   wanted: Wanted,
-  context: { readonly dataDir: string; readonly report: Reporter },
+  context: {
+    readonly dataDir: string;
+    readonly report: Reporter;
+    readonly sockets?: AppSockets | undefined;
+  },
 ): Promise<PodNetworks | undefined> {
   if (wanted.network !== "own") return undefined;
-  const ports = pod.manifest.ports.map((port) => portMapping(port, pod.apps));
+  const given = pod.apps.flatMap(({ name }) => context.sockets?.of(name) ?? []);
+  const ports = pod.manifest.ports
+    // A socket of the host needs no rule.
+    .filter(({ name }) => !given.some(({ port }) => port === name))
+    .map((port) => portMapping(port, pod.apps));
   const { setUpNetworks } = await import("../network/setup.ts");
   const warn = (text: string) => context.report.line("", text);
   const places = { ...wanted.networkConfig, dataDir: context.dataDir, warn };
@@ -107,9 +116,11 @@ function portMapping(exposed: ExposedPort, apps: PodToJoin["apps"]): PortMapping
     throw new Stage0Error("PORT", `port name "${exposed.name}" could not be found in any apps`);
   }
   if (port.socketActivated) {
-    throw new Stage0Error("PORT", `cannot map port "${exposed.name}": it is socket-activated`, {
-      remedy: "map a port on which the app listens itself",
-    });
+    throw new Stage0Error(
+      "PORT",
+      `cannot map port "${exposed.name}": it is socket-activated, and rkt was given no socket for it`,
+      { remedy: `start rkt by a systemd socket unit that listens on ${exposed.hostPort}` },
+    );
   }
   const { hostIP, hostPort } = exposed;
   const { protocol } = port;

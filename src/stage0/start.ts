@@ -27,6 +27,7 @@ import type { LogPrefix, PlanApp, PodFiles } from "../stage1/plan/input.ts";
 import type { Plan } from "../stage1/plan/wire.ts";
 import { resolveIds } from "../stage1/resolve-user.ts";
 import { filterOfApp } from "../stage1/seccomp/filter.ts";
+import type { Activation, AppSockets } from "./app-sockets.ts";
 import { dockerUser, isFromDocker, makesWorkingDirectory, stopSignal } from "./from-docker.ts";
 import type { LimitedPod } from "./limit-pod.ts";
 import { hasPlainIsolators } from "./plain-isolators.ts";
@@ -53,6 +54,8 @@ export interface StartOptions {
   readonly strict: boolean;
   /** Registers the pod with the metadata service. */
   readonly metadataService: boolean;
+  /** Sockets that rkt was given; undefined: none. */
+  readonly activation?: Activation | undefined;
 }
 
 export interface StartContext {
@@ -62,6 +65,7 @@ export interface StartContext {
   readonly networks?: PodNetworks | undefined;
   /** AC_METADATA_URL of a registered pod. */
   readonly metadataUrl?: string | undefined;
+  readonly sockets?: AppSockets | undefined;
 }
 
 interface PodToStart {
@@ -116,6 +120,17 @@ export async function planPod(
   }
 }
 
+/** The sockets that rkt was given for the pod's apps; nearly always none. */
+export async function takeSockets(
+  pod: Pick<PodToStart, "manifest" | "apps">,
+  { activation }: Pick<StartOptions, "activation">,
+  report: Reporter,
+): Promise<AppSockets | undefined> {
+  if (activation === undefined) return undefined;
+  const { appSockets } = await import("./app-sockets.ts");
+  return appSockets(pod, activation, report);
+}
+
 /** Undefined for a pod that asks for nothing but what every app gets. */
 async function limitPod(
   pod: PodToStart,
@@ -145,13 +160,14 @@ function makeCgroup(pod: PodToStart, report: Reporter): ReturnType<typeof makePo
 async function planApps(
   pod: PodToStart,
   { insecure }: StartOptions,
-  { dataDir, report, metadataUrl }: StartContext,
+  { dataDir, report, metadataUrl, sockets }: StartContext,
 ): Promise<PlanApp[]> {
   const apps: PlanApp[] = [];
   for (const [i, app] of pod.apps.entries()) {
     const { filter, warnings } = await filterOfApp(app, insecure);
     for (const warning of warnings) report.line("", `warning: app "${app.name}": ${warning}`);
-    apps.push({ ...(await planApp(pod, app, i, { dataDir, metadataUrl })), filter });
+    const planned = await planApp(pod, app, i, { dataDir, metadataUrl });
+    apps.push({ ...planned, filter, sockets: sockets?.of(app.name) });
   }
   return apps;
 }
@@ -261,7 +277,15 @@ function writeConfigurationFiles(
 export function startPod(
   pod: LockedPod,
   plan: Plan,
-  { mode, networks }: { readonly mode: NetworkMode; readonly networks: PodNetworks | undefined },
+  {
+    mode,
+    networks,
+    sockets,
+  }: {
+    readonly mode: NetworkMode;
+    readonly networks: PodNetworks | undefined;
+    readonly sockets: AppSockets | undefined;
+  },
 ): never {
   // The plan makes no network namespace then: it would be the host's without a word.
   if (mode === "own" && networks === undefined) throw new Error("a pod without its networks");
@@ -272,5 +296,6 @@ export function startPod(
     uuid: pod.uuid,
     inNetwork: networks?.execute,
     users: networks?.users,
+    sockets: sockets?.descriptors,
   });
 }

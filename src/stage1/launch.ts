@@ -29,6 +29,8 @@ export interface LaunchOptions {
   readonly inNetwork?: ((execute: () => never) => never) | undefined;
   /** A descriptor of the user namespace that the pod is to be in, where there is one already. */
   readonly users?: number | undefined;
+  /** Sockets for apps; the plan names them by their places here. */
+  readonly sockets?: readonly number[] | undefined;
 }
 
 /**
@@ -39,11 +41,10 @@ export function launch(plan: Plan, options: LaunchOptions): never {
   process.chdir(options.podDir);
   keepAcrossExec(options.lockFd);
   const fd = planDescriptor(plan);
-  const words = [String(fd), String(options.lockFd), options.uuid];
-  if (options.users !== undefined) {
-    keepAcrossExec(options.users);
-    words.push(String(options.users));
-  }
+  const { users, sockets = [] } = options;
+  if (users !== undefined) keepAcrossExec(users);
+  for (const socket of sockets) keepAcrossExec(socket);
+  const words = [fd, options.lockFd, options.uuid, users ?? "-", ...sockets].map(String);
   const execute = () => becomeStage1("run", words);
   return options.inNetwork === undefined ? execute() : options.inNetwork(execute);
 }

@@ -55,6 +55,8 @@ export const libcNetwork = once(
       setsockopt: { args: [i32, i32, i32, p, u32], returns: i32 },
       send: { args: [i32, p, u64, i32], returns: i64 },
       recv: { args: [i32, p, u64, i32], returns: i64 },
+      getsockname: { args: [i32, p, p], returns: i32 },
+      getsockopt: { args: [i32, i32, i32, p, p], returns: i32 },
       setns: { args: [i32, i32], returns: i32 },
     }).symbols,
 );

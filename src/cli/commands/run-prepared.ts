@@ -7,7 +7,7 @@ import { readPrivateUsers } from "../../pod/read.ts";
 import { joinMetadataService, leaveMetadataService } from "../../stage0/metadata-service.ts";
 import { checkNetworks, joinNetworks, tryLeaveNetworks } from "../../stage0/networks.ts";
 import { preparedApps, preparedManifest } from "../../stage0/prepared.ts";
-import { planPod, startPod } from "../../stage0/start.ts";
+import { planPod, startPod, takeSockets } from "../../stage0/start.ts";
 import type { Run } from "../command.ts";
 import type { runPreparedFlags } from "../flag-sets.ts";
 import { checkStartFlags, startOptions } from "../pod-request.ts";
@@ -31,15 +31,25 @@ export const run: Run<typeof runPreparedFlags> = async ({ context, flags, args, 
   const userNamespace = readPrivateUsers(pod.path);
   const start = { uuid: pod.uuid, path: pod.path, manifest, apps, userNamespace };
   try {
-    const joined = await joinNetworks(start, options, { dataDir, report: context.reporter });
+    const sockets = await takeSockets(start, options, context.reporter);
+    const joined = await joinNetworks(start, options, {
+      dataDir,
+      report: context.reporter,
+      sockets,
+    });
     const metadataUrl = await joinMetadataService(start, options, joined);
     const plan = await planPod(start, options, {
       dataDir,
       report: context.reporter,
       networks: joined,
       metadataUrl,
+      sockets,
     });
-    return startPod(moveToRun(dataDir, taken), plan, { mode: options.network, networks: joined });
+    return startPod(moveToRun(dataDir, taken), plan, {
+      mode: options.network,
+      networks: joined,
+      sockets,
+    });
   } catch (error) {
     // The pod stays prepared, and can be run again.
     await leaveMetadataService(pod, context.reporter);

@@ -7,7 +7,7 @@ import { moveToRun } from "../../pod/directory.ts";
 import { joinMetadataService } from "../../stage0/metadata-service.ts";
 import { checkNetworks, joinNetworks } from "../../stage0/networks.ts";
 import { discard, type PreparedApp, preparePod } from "../../stage0/prepare.ts";
-import { planPod, startPod } from "../../stage0/start.ts";
+import { planPod, startPod, takeSockets } from "../../stage0/start.ts";
 import type { Plan } from "../../stage1/plan/wire.ts";
 import type { Invocation, Run } from "../command.ts";
 import type { runFlags } from "../flag-sets.ts";
@@ -64,9 +64,12 @@ export async function runPod(
   );
   const start = { uuid: pod.uuid, path: pod.path, manifest, apps, userNamespace };
   try {
+    const sockets = flags["dry-run"]
+      ? undefined
+      : await takeSockets(start, options, context.reporter);
     const joined = flags["dry-run"]
       ? undefined
-      : await joinNetworks(start, options, { dataDir, report: context.reporter });
+      : await joinNetworks(start, options, { dataDir, report: context.reporter, sockets });
     const metadataUrl = flags["dry-run"]
       ? undefined
       : await joinMetadataService(start, options, joined);
@@ -75,9 +78,10 @@ export async function runPod(
       report: context.reporter,
       networks: joined,
       metadataUrl,
+      sockets,
     });
     if (!flags["dry-run"]) {
-      startPod(moveToRun(dataDir, pod), plan, { mode: options.network, networks: joined });
+      startPod(moveToRun(dataDir, pod), plan, { mode: options.network, networks: joined, sockets });
     }
     context.out(await (show ?? showPlan)({ uuid: pod.uuid, manifest, apps, plan }));
   } catch (error) {

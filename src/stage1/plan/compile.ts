@@ -215,6 +215,19 @@ const variables = (list: PlanApp["environment"], more: readonly string[] = []): 
   variables: [...list.map(([name, value]) => `${name}=${value}`), ...more],
 });
 
+/** sd_listen_fds(3). stage1 puts in the number of the process; a handler, which gets no socket, sees that of nobody. */
+function environment({ environment, sockets = [] }: PlanApp): Op {
+  if (sockets.length === 0) return variables(environment);
+  return variables(
+    environment.filter(([name]) => !name.startsWith("LISTEN_")),
+    [
+      "LISTEN_PID=0",
+      `LISTEN_FDS=${sockets.length}`,
+      `LISTEN_FDNAMES=${sockets.map(({ port }) => port).join(":")}`,
+    ],
+  );
+}
+
 function compileApp(input: PlanInput, app: PlanApp, volumes: readonly Op[]): Op[] {
   const restrictDevices = !input.insecure.paths;
   const terminal = input.interactive !== false && input.interactive.terminal;
@@ -238,10 +251,12 @@ function compileApp(input: PlanInput, app: PlanApp, volumes: readonly Op[]): Op[
   if (app.runtime.readOnlyRootFS) {
     ops.push({ kind: "attributes", path: "/", attributes: readOnly });
   }
+  const sockets = app.sockets ?? [];
+  if (sockets.length > 0) ops.push({ kind: "listen", slots: sockets.map(({ slot }) => slot) });
   ops.push({ kind: "pivot" });
   if (typeof score === "number") ops.push({ kind: "oomScoreAdj", value: String(score) });
   const filter = input.insecure.seccomp ? undefined : app.filter;
-  ops.push(variables(app.environment), ...limits(app, input.insecure.capabilities, filter));
+  ops.push(environment(app), ...limits(app, input.insecure.capabilities, filter));
   const { uid, gid, supplementaryGids } = app.ids;
   ops.push({ kind: "ids", uid, gid, groups: supplementaryGids });
   ops.push({ kind: "workingDirectory", path: workingDirectory(app) }, ...label(app));

@@ -65,6 +65,8 @@ export interface PlanApp {
   readonly environment: readonly (readonly [name: string, value: string])[];
   readonly cgroups?: AppCgroups | undefined;
   readonly label?: SecurityLabel | undefined;
+  /** Sockets for its socket-activated ports: places among those that rkt was given, in rising order. */
+  readonly sockets?: readonly { readonly slot: number; readonly port: string }[] | undefined;
   /** What asks it to end. Default SIGTERM. */
   readonly stopSignal?: number | undefined;
   /** The working directory is made, root's, where the image has none (Docker). */

@@ -206,6 +206,8 @@ export const OPCODES = {
   },
   /** The pod's cgroup admits the devices that this eBPF program allows: an instruction is two numbers. */
   devices: { code: 38, fields: { program: "numbers", flags: "u32" } },
+  /** In an app, before `pivot`: of the sockets that rkt was given these are the app's, in rising order. */
+  listen: { code: 47, fields: { slots: "numbers" } },
   // With a user namespace only.
   /** The supervisor: uid and gid 0 of the pod are `first` of the host, and so on. It makes the apps' roots. */
   userNamespace: { code: 40, fields: { first: "u32", count: "u32" } },
