@@ -20,6 +20,7 @@ import {
   ociPaths,
   parseLayerName,
 } from "./oci-layout.ts";
+import { isDigest } from "./oci-record.ts";
 import { isOciTree, treeLayers } from "./oci-trees.ts";
 import { listTrees, markSynced, readSmall, treeState, wipeTree } from "./tree-store.ts";
 
@@ -71,8 +72,14 @@ function neededByImages(paths: StorePaths) {
   };
   for (const key of listKeys(paths.records)) {
     if (statSync(keyedPath(paths.blobs, key), { throwIfNoEntry: false }) === undefined) continue;
-    const image = readRecord(paths.records, key)?.oci;
-    if (image === undefined) continue;
+    const record = readRecord(paths.records, key);
+    const image = record?.oci;
+    if (record === undefined || image === undefined) continue;
+    if (record.verification.kind === "sigstore") {
+      for (const { digest } of record.verification.attestations ?? []) {
+        if (isDigest(digest)) addBlob(digest);
+      }
+    }
     addBlob(image.digest);
     addBlob(image.config);
     const diffIDs = image.layers.map(({ diffID }) => diffID);

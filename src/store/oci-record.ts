@@ -26,7 +26,7 @@ export interface StoredOci {
 
 const DIGEST = /^sha(?:256:[0-9a-f]{64}|512:[0-9a-f]{128})$/;
 
-const isDigest = (value: unknown): value is Digest =>
+export const isDigest = (value: unknown): value is Digest =>
   typeof value === "string" && DIGEST.test(value);
 
 /** Undefined when it is not what was written. */
