@@ -26,6 +26,7 @@ import {
   parsePlatform,
   type SourceManifest,
 } from "../oci/index.ts";
+import { LOCAL_NAME } from "../oci/trust-policy.ts";
 import { createTemporary, type StoredLayer } from "../store/index.ts";
 import { hasBlob, placeBlob, readBlob } from "../store/oci-layers.ts";
 import { BUSY, ensureOciLayout, lockName, waitForLock } from "../store/oci-layout.ts";
@@ -42,14 +43,21 @@ const PARALLEL_DOWNLOADS = 3;
 /** Unpacking is processor time; one more than one, so that decompression goes on while files are written. */
 const PARALLEL_UNPACKS = 2;
 
-/** Closes the source. `name`: what an image without a repository is called. */
+/**
+ * Closes the source. `name`: what an image without a repository calls itself, which anybody may write into a file: the
+ * store knows it as `local/NAME`, so that it is never found by the name of an image that was verified.
+ */
 export async function fetchOci(
   source: OciSource,
   context: FetchContext,
   { name }: { readonly name?: string } = {},
 ): Promise<ImageKey> {
   try {
-    return await fetchFrom(source, context, source.repository ?? name ?? "image");
+    return await fetchFrom(
+      source,
+      context,
+      source.repository ?? `${LOCAL_NAME}/${name ?? "image"}`,
+    );
   } finally {
     await source.close();
   }

@@ -469,7 +469,7 @@ withTools("images made by umoci and copied by skopeo run from all local forms", 
     cwd: work,
   });
   expect(await rkt.ok(["image", "list", "--fields=name", "--no-legend"])).toContain(
-    "example.com/x/y:v2",
+    "local/example.com/x/y:v2",
   );
 });
 
