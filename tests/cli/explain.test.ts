@@ -80,7 +80,9 @@ test("explain says who verified the image and what each app gets, and leaves not
   expect(stdout).not.toMatch(/^ {2}capabilities: .*\bMKNOD\b/m);
   expect(stdout).toMatch(/^ {2}system calls: {4}default: \d+ of \d+ calls, else EPERM$/m);
   expect(stdout).toContain("\npod\n  network:         none\n  host name:       rkt-UUID\n");
-  expect(stdout).toContain('\nwarnings\n  no volume specified for mount point "other", ');
+  expect(stdout).toContain(
+    '\nwarnings\n  no volume specified for mount point "other" of app "busybox", ',
+  );
   expect(stdout).not.toContain("\nplan\n");
   expect(status).toBe(0);
 

@@ -4,8 +4,9 @@ import { expect } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { busyboxAci } from "../support/aci.ts";
 import { needs } from "../support/needs.ts";
-import { newRkt, type Rkt, type Running } from "../support/rkt.ts";
+import { FIXED_ENV, newRkt, RKT, type Rkt, type Running } from "../support/rkt.ts";
 import { fetchSigned } from "../support/signed.ts";
+import { onTerminal } from "../support/terminal.ts";
 
 const test = needs("root", "sandbox", "busybox", "overlay");
 const IMAGE = "example.com/busybox";
@@ -43,6 +44,22 @@ test("app exec is enter: pipes, status, app by name, and no more privilege than 
   expect((await exec("one", status)).stdout).toBe(entered);
   expect(entered).toMatch(/^Uid:\t1000\t1000\t1000\t1000$/m);
   expect(entered).toMatch(/^CapEff:\t0000000000000000$/m);
+  const terminal = onTerminal(
+    [
+      RKT,
+      `--dir=${rkt.data}`,
+      "app",
+      "exec",
+      "--app=two",
+      pod.uuid,
+      "/bin/sh",
+      "-c",
+      "tty; exit 5",
+    ],
+    { env: FIXED_ENV },
+  );
+  await terminal.until("/dev/pts/");
+  expect(await terminal.end()).toBe(5);
   await rkt.fails(
     ["app", "exec", pod.uuid, "/bin/true"],
     'exec: pod contains multiple apps:\n\tone\n\ttwo\n  try: specify app using "rkt app exec --app= ..."',
