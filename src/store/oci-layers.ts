@@ -23,6 +23,7 @@ import type { Digest } from "../oci/types.ts";
 import { bootID } from "../sys/boot-id.ts";
 import { syncFileSystem, writeFileDurable } from "../sys/durable.ts";
 import { type DetachedMount, mountDetachedOverlay } from "../sys/overlay-mount.ts";
+import { removeFile } from "../sys/remove-file.ts";
 import { decompress, detectCompression, SNIFF_LENGTH } from "../tar/compression.ts";
 import { extractLayer, type LowerLayers, NeedsLowerLayers } from "../tar/extract-layer.ts";
 import { readTar } from "../tar/read.ts";
@@ -85,14 +86,14 @@ export function readBlob(paths: StorePaths, digest: Digest, limit: number): Uint
   }
   try {
     const { size } = fstatSync(fd);
-    if (size > limit) throw damagedBlob(digest);
+    if (size > limit) throw damagedBlob(paths, digest);
     const bytes = Buffer.alloc(size);
     for (let at = 0; at < size; ) {
       const n = readSync(fd, bytes, at, size - at, at);
-      if (n === 0) throw damagedBlob(digest);
+      if (n === 0) throw damagedBlob(paths, digest);
       at += n;
     }
-    if (digestOf(bytes, digest) !== digest) throw damagedBlob(digest);
+    if (digestOf(bytes, digest) !== digest) throw damagedBlob(paths, digest);
     return bytes;
   } finally {
     closeSync(fd);
@@ -114,9 +115,11 @@ function missingBlob(digest: Digest): StoreError {
   });
 }
 
-function damagedBlob(digest: Digest): StoreError {
-  return new StoreError("IMAGE_CORRUPT", `blob ${digest} in the store is damaged`, {
-    remedy: "rkt image rm, then fetch the image again",
+/** Removes the blob: the next fetch brings it again. */
+function damagedBlob(paths: StorePaths, digest: Digest): StoreError {
+  removeFile(blobPath(ociPaths(paths), digest));
+  return new StoreError("IMAGE_CORRUPT", `blob ${digest} in the store was damaged`, {
+    remedy: "fetch the image again, with --pull-policy=update",
   });
 }
 
@@ -206,7 +209,7 @@ async function unpackBlob(
     throw error;
   }
   try {
-    await checkBlob(blob, layer);
+    await checkBlob(paths, blob, layer);
     const head = Buffer.alloc(SNIFF_LENGTH);
     const kind = detectCompression(head.subarray(0, readSync(blob, head, 0, head.length, 0)));
     if (kind === "text" || (kind === "unknown" && !isEmptyTar(head))) {
@@ -245,8 +248,12 @@ const MIN_UNPACKED = 2 ** 30;
 /** An archive of nothing but its end, which has no magic. */
 const isEmptyTar = (head: Buffer): boolean => head.every((byte) => byte === 0);
 
-async function checkBlob(fd: number, { digest, size }: StoredLayer): Promise<void> {
-  if (fstatSync(fd).size !== size) throw damagedBlob(digest);
+async function checkBlob(
+  paths: StorePaths,
+  fd: number,
+  { digest, size }: StoredLayer,
+): Promise<void> {
+  if (fstatSync(fd).size !== size) throw damagedBlob(paths, digest);
   const hash = createHash(algorithmOf(digest));
   const buffer = Buffer.allocUnsafe(1 << 20);
   for (let at = 0; ; ) {
@@ -257,7 +264,7 @@ async function checkBlob(fd: number, { digest, size }: StoredLayer): Promise<voi
     // Other layers are on their way.
     await new Promise((resolve) => setImmediate(resolve));
   }
-  if (`${algorithmOf(digest)}:${hash.digest("hex")}` !== digest) throw damagedBlob(digest);
+  if (`${algorithmOf(digest)}:${hash.digest("hex")}` !== digest) throw damagedBlob(paths, digest);
 }
 
 function makeLayer(oci: OciPaths, name: LayerName, tar: number, lower: LowerLayers): LayerName {

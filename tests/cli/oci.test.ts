@@ -422,6 +422,23 @@ test("image verify finds a changed layer and repairs it; export gives the digest
   expect(await rkt.ok(["image", "cat-manifest", key])).toContain('"acKind": "ImageManifest"');
 });
 
+test("a blob that was damaged on disk is noticed, and fetched again", async () => {
+  await using rkt = newRkt();
+  writeImage(`${rkt.work}/img`, { layers: [BUSYBOX, layer({ name: "a", content: "a" })] });
+  const key = (await rkt.ok(["fetch", ANY, "--full", `oci:${rkt.work}/img`])).trim();
+  rmSync(`${rkt.data}/cas/oci/layer`, { recursive: true });
+  rmSync(`${rkt.data}/cas/oci/empty`, { recursive: true });
+  rmSync(`${rkt.data}/cas/tree/oci-${key}`, { recursive: true });
+  for (const name of blobs(rkt)) {
+    const path = `${rkt.data}/cas/oci/blob/sha256/${name}`;
+    writeFileSync(path, Buffer.alloc(statSync(path).size));
+  }
+  await rkt.fails(["run", NET, ANY, key, "--", "-c", "cat a"], "was damaged");
+  // Each attempt finds one more.
+  for (let i = 0; i < 4; i++) await rkt.run(["fetch", ANY, `oci:${rkt.work}/img`]);
+  expect(await rkt.ok(["run", NET, ANY, key, "--", "-c", "cat a"])).toBe("a");
+});
+
 withTools("images made by umoci and copied by skopeo run from all local forms", async () => {
   await using rkt = newRkt();
   const { work } = rkt;
