@@ -15,7 +15,7 @@ import { once } from "../lib/once.ts";
 import type { Reporter } from "../lib/reporter.ts";
 import { VERSION } from "../lib/version.ts";
 import type { Store } from "../store/index.ts";
-import type { Keystore } from "../trust/index.ts";
+import type { Keystore, KeystoreDirs } from "../trust/index.ts";
 import { makeReporter } from "./reporter.ts";
 
 /** The process that we run in. `main.ts` makes the real one, tests their own. */
@@ -83,6 +83,11 @@ export interface Context {
   fetchContext(options: FetchOptions): Promise<FetchContext>;
   /** Closes what was opened. */
   close(): void;
+}
+
+/** Where sigstore's trust root is when a policy names none: the administrator's, then the vendor's. */
+export function trustRootPaths(dirs: KeystoreDirs): readonly string[] {
+  return [dirs.localConfig, dirs.systemConfig].map((base) => `${base}/sigstore/trusted_root.json`);
 }
 
 export function makeContext(host: Host, globals: Globals, commandName: string): Context {
@@ -159,6 +164,7 @@ export function makeContext(host: Host, globals: Globals, commandName: string): 
         ...(await localContext(options)),
         keystore: await keystore(),
         trustKeysFromHttps: globals.trustKeysFromHttps,
+        trustRoots: trustRootPaths(directories),
         // Looked at only when there is a key to review: asking for a terminal takes 1 ms of a start.
         get review() {
           return makeReview(host);

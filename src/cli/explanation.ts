@@ -148,6 +148,10 @@ function verifier(verification: ImageVerification): string[] {
         `trusted for ${prefix === "" ? "every image" : prefix}, at ${formatTime(new Date(verifiedAt))}`,
       ];
     }
+    case "policy":
+      return [
+        `nobody, which the trust policy for ${verification.prefix === "" ? "every image" : verification.prefix} allows, at ${formatTime(new Date(verification.acceptedAt))}`,
+      ];
     case "unverified":
       return [
         `nobody: ${verification.reason}, at ${formatTime(new Date(verification.acceptedAt))}`,

@@ -55,6 +55,8 @@ export interface FetchContext extends NetworkContext, LocalContext {
   /** Undefined with --insecure-options=image: nothing is verified. */
   readonly keystore: Keystore | undefined;
   readonly trustKeysFromHttps: boolean;
+  /** Where sigstore's trusted_root.json may be; the first that is there counts. */
+  readonly trustRoots?: readonly string[];
   readonly review?: Review;
   /** The largest image, in bytes; 64 GiB when left out. */
   readonly maxImageSize?: number;

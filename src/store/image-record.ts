@@ -127,6 +127,11 @@ function asVerification(value: unknown): Verification | undefined {
     return { kind: "openpgp", fingerprint, identities, prefix, verifiedAt };
   }
   if (json["kind"] === "sigstore") return asSigstore(json);
+  if (json["kind"] === "policy") {
+    const [prefix, acceptedAt] = [text("prefix"), text("acceptedAt")];
+    if (prefix === undefined || acceptedAt === undefined) return undefined;
+    return { kind: "policy", prefix, acceptedAt };
+  }
   if (json["kind"] === "unverified") {
     const [reason, acceptedAt] = [text("reason"), text("acceptedAt")];
     if (reason === undefined || acceptedAt === undefined) return undefined;

@@ -214,10 +214,9 @@ function checkArchive(fd: number): ImageManifest {
 /** A signature that was checked once stays true of these bytes when they come again without one. */
 function strongest(paths: StorePaths, { key, verification }: Candidate): Verification {
   const before = readRecord(paths.records, key)?.verification;
-  return verification.kind === "unverified" &&
-    (before?.kind === "openpgp" || before?.kind === "sigstore")
-    ? before
-    : verification;
+  const isVerified = before?.kind === "openpgp" || before?.kind === "sigstore";
+  const isWeak = verification.kind === "unverified" || verification.kind === "policy";
+  return isWeak && isVerified ? before : verification;
 }
 
 /** Writes a whole file 0660, synced, in place of what is there. Only under the key's lock. */

@@ -56,6 +56,14 @@ export type Verification =
     }
   | SigstoreVerification
   | {
+      /** Nobody vouched for it, and the administrator's trust policy asks for nobody. */
+      readonly kind: "policy";
+      /** The policy's; empty: every image. */
+      readonly prefix: string;
+      /** RFC 3339, UTC. */
+      readonly acceptedAt: string;
+    }
+  | {
       readonly kind: "unverified";
       /** Which flag or rule let it through. */
       readonly reason: string;

@@ -128,6 +128,8 @@ function verifier(verification: ImageRecord["verification"], full: boolean): str
       const who = key === undefined ? `identity ${identity} by ${issuer}` : `sigstore key ${key}`;
       return stripControl(`${who} for ${prefix}`);
     }
+    case "policy":
+      return full ? `nobody (policy for ${stripControl(verification.prefix)})` : "nobody";
     case "unverified":
       return full ? `nobody (${verification.reason})` : "nobody";
     case "unknown":

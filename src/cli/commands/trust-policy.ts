@@ -16,6 +16,7 @@ import { downloadPublicKey } from "../../fetch/pubkeys.ts";
 import { assertNever } from "../../lib/assert-never.ts";
 import { quote, stripControl } from "../../lib/text.ts";
 import type { Run } from "../command.ts";
+import { trustRootPaths } from "../context.ts";
 import type { trustFlags } from "../flag-sets.ts";
 import { alignTabs } from "../table.ts";
 import { UsageError } from "../usage-error.ts";
@@ -217,11 +218,10 @@ async function checkUsable(policy: TrustPolicy, { context }: Input): Promise<voi
     one.type === "openpgp" || one.trustRoot === undefined ? [] : [one.trustRoot],
   );
   if (!keyless && named.length === 0) return;
-  const { readTrustRoot, trustRootPaths } = await import("../../trust/oci/trust-root.ts");
+  const { readTrustRoot } = await import("../../trust/oci/trust-root.ts");
   for (const path of named) await readTrustRoot([path]);
   if (policy.accept.some((one) => one.type === "sigstoreKeyless" && one.trustRoot === undefined)) {
-    const { localConfig, systemConfig } = context.globals;
-    await readTrustRoot(trustRootPaths({ localConfig, systemConfig }));
+    await readTrustRoot(trustRootPaths(context.globals));
   }
 }
 

@@ -88,8 +88,8 @@ describe("the policy decides", () => {
     const source = new MemorySource();
     const verification = await decide(source, policy([]));
     expect(verification).toMatchObject({
-      kind: "unverified",
-      reason: `the trust policy for "${PREFIX}" requires nothing`,
+      kind: "policy",
+      prefix: PREFIX,
     });
     expect(source.asked).toEqual([]);
   });

@@ -58,8 +58,7 @@ export async function decideOci(request: OciDecision, policy: OciPolicy): Promis
   const found = findPolicy(policy.policies, name);
   if (found === undefined) throw missingPolicy(name);
   if (found.accept.length === 0) {
-    const reason = `the trust policy for ${quote(found.prefix)} requires nothing`;
-    return { kind: "unverified", reason, acceptedAt: now };
+    return { kind: "policy", prefix: found.prefix, acceptedAt: now };
   }
   const wanted: Wanted = {
     digests: [...new Set([request.resolved.digest, request.manifest.digest])],

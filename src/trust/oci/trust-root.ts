@@ -38,14 +38,6 @@ export async function readTrustRoot(paths: readonly string[]): Promise<TrustMate
   }
 }
 
-/** Where the trust root is when a policy names none: the administrator's, then the vendor's. */
-export function trustRootPaths(dirs: {
-  readonly localConfig: string;
-  readonly systemConfig: string;
-}): readonly string[] {
-  return [dirs.localConfig, dirs.systemConfig].map((base) => `${base}/sigstore/trusted_root.json`);
-}
-
 /** A public key out of a PEM file, as a policy keeps it. */
 export function sigstoreKeyOf(bytes: Uint8Array, location: string): { readonly base64: string } {
   const text = Buffer.from(bytes).toString("latin1");
