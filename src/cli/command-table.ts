@@ -318,6 +318,18 @@ ${IMAGE_REFERENCE.replace(", or a hash in the\nlocal store", "")}`,
       seeAlso: ["gc", "image rm"],
       load: async () => (await runtime()).imageGc,
     }),
+  "image inspect": (name) =>
+    command({
+      name,
+      brief: "Print what an image is made of and who vouched for it",
+      description: `Prints an image's identity, who verified it, the attestations that were checked, and its parts.\n${STORED_IMAGE}`,
+      args: "IMAGE",
+      flags: sets.imageInspectFlags(),
+      arity: { min: 1, max: 1 },
+      completes: "images",
+      seeAlso: ["image list", "image cat-manifest", "trust"],
+      load: () => import("./commands/image-inspect.ts"),
+    }),
   "image list": (name) =>
     command({
       name,

@@ -129,7 +129,8 @@ const podLines = ({ network, hostname, namespaces, limits }: Explanation): Line[
 const imageName = ({ name, version }: ExplainedImage): string =>
   version === undefined ? name : `${name}:${version}`;
 
-function verifier(verification: ImageVerification): string[] {
+/** Who vouched for an image, in lines. */
+export function verifier(verification: ImageVerification): string[] {
   switch (verification.kind) {
     case "openpgp": {
       const { fingerprint, identities, prefix, verifiedAt } = verification;

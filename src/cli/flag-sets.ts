@@ -435,6 +435,8 @@ export const IMAGE_FIELDS = [...DEFAULT_IMAGE_FIELDS, "verified"] as const;
 export type ImageField = (typeof IMAGE_FIELDS)[number];
 const SORT_FIELDS = ["name", "importtime", "lastused", "size"] as const;
 
+export const imageInspectFlags = () => ({ format: format() }) as const satisfies FlagSpecs;
+
 export const imageListFlags = () =>
   ({
     fields: parsed<readonly ImageField[]>(

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// The gate for OCI images: what the trust policies say of one, before its config or any layer is downloaded.
+import type { OciSource, SourceManifest } from "../oci/index.ts";
+import { findPolicy, LOCAL_NAME } from "../oci/trust-policy.ts";
+import type { Verification } from "../trust/index.ts";
+import type { FetchContext } from "./context.ts";
+
+export interface OciDecision {
+  readonly source: OciSource;
+  /** What the reference gave: an index or a manifest. */
+  readonly resolved: SourceManifest;
+  /** The platform's. */
+  readonly manifest: SourceManifest;
+}
+
+export interface DecidedOci {
+  readonly verification: Verification;
+  /** The attestations that were checked, to be kept, by digest. */
+  readonly kept: ReadonlyMap<string, Uint8Array>;
+}
+
+/** Throws a TrustError unless the policy for the image's name lets it in. */
+export async function decideTrust(
+  request: OciDecision,
+  context: FetchContext,
+): Promise<DecidedOci> {
+  const kept = new Map<string, Uint8Array>();
+  const { keystore, report } = context;
+  if (keystore === undefined) {
+    const acceptedAt = new Date().toISOString();
+    return { verification: { kind: "unverified", reason: "--insecure-options=image", acceptedAt }, kept };
+  }
+  const { decideOci } = await import("../trust/oci/decide.ts");
+  const policies = context.config.trustPolicies;
+  const verification = await decideOci(request, {
+    policies,
+    keystore,
+    trustRoots: context.trustRoots ?? [],
+    keep: (digest, bytes) => kept.set(digest, bytes),
+  });
+  const name = request.source.repository ?? LOCAL_NAME;
+  const prefix = findPolicy(policies, name)?.prefix ?? "";
+  report.debug("image", `${name}: decided by the trust policy for "${prefix}"`);
+  return { verification, kept };
+}
