@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The gate for OCI images: what the trust policies say of one, before its config or any layer is downloaded.
-import type { OciSource, SourceManifest } from "../oci/index.ts";
+import type { Digest, OciSource, SourceManifest } from "../oci/index.ts";
 import { findPolicy, LOCAL_NAME } from "../oci/trust-policy.ts";
 import type { Verification } from "../trust/index.ts";
+import { missingPolicy } from "../trust/oci/missing-policy.ts";
 import type { FetchContext } from "./context.ts";
 
 export interface OciDecision {
@@ -16,7 +17,14 @@ export interface OciDecision {
 export interface DecidedOci {
   readonly verification: Verification;
   /** The attestations that were checked, to be kept, by digest. */
-  readonly kept: ReadonlyMap<string, Uint8Array>;
+  readonly kept: ReadonlyMap<Digest, Uint8Array>;
+}
+
+/** Throws a TrustError when no policy could let the image in: before a registry is asked for anything. */
+export function requirePolicy({ repository }: OciSource, context: FetchContext): void {
+  if (context.keystore === undefined) return;
+  const name = repository ?? LOCAL_NAME;
+  if (findPolicy(context.config.trustPolicies, name) === undefined) throw missingPolicy(name);
 }
 
 /** Throws a TrustError unless the policy for the image's name lets it in. */
@@ -24,11 +32,14 @@ export async function decideTrust(
   request: OciDecision,
   context: FetchContext,
 ): Promise<DecidedOci> {
-  const kept = new Map<string, Uint8Array>();
+  const kept = new Map<Digest, Uint8Array>();
   const { keystore, report } = context;
   if (keystore === undefined) {
     const acceptedAt = new Date().toISOString();
-    return { verification: { kind: "unverified", reason: "--insecure-options=image", acceptedAt }, kept };
+    return {
+      verification: { kind: "unverified", reason: "--insecure-options=image", acceptedAt },
+      kept,
+    };
   }
   const { decideOci } = await import("../trust/oci/decide.ts");
   const policies = context.config.trustPolicies;

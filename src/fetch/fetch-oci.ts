@@ -28,11 +28,12 @@ import {
 } from "../oci/index.ts";
 import { LOCAL_NAME } from "../oci/trust-policy.ts";
 import { createTemporary, type StoredLayer } from "../store/index.ts";
-import { hasBlob, placeBlob, readBlob } from "../store/oci-layers.ts";
+import { hasBlob, placeBlob, readBlob, writeBlob } from "../store/oci-layers.ts";
 import { BUSY, ensureOciLayout, lockName, waitForLock } from "../store/oci-layout.ts";
 import { layerUnpacker } from "../store/oci-render.ts";
-import { acceptManifest, type VerifiedManifest } from "../trust/verified-image.ts";
+import { acceptManifest } from "../trust/verified-image.ts";
 import type { FetchContext } from "./context.ts";
+import { decideTrust, requirePolicy } from "./decide-oci.ts";
 import { algorithmOf, digestOfBytes } from "./digest.ts";
 import { FetchError } from "./errors.ts";
 import { DEFAULT_LIMIT } from "./limits.ts";
@@ -69,17 +70,19 @@ async function fetchFrom(
   name: string,
 ): Promise<ImageKey> {
   const { store } = context;
-  refuseUnverifiable(source, context);
+  requirePolicy(source, context);
   const wanted = context.platform === undefined ? undefined : parsePlatform(context.platform);
   const resolved = await source.resolve();
   checkDigest(resolved, source);
   const chosen = await platformManifest(source, resolved, wanted ?? hostPlatform(process.arch));
   const manifest = parseManifest(chosen.bytes, chosen.mediaType);
   checkImage(manifest, source, context.maxImageSize ?? DEFAULT_LIMIT);
-  const verified = decide(chosen);
+  // Before anything that the manifest names is downloaded.
+  const decided = await decideTrust({ source, resolved, manifest: chosen }, context);
   const paths = ensureOciLayout(store.paths);
   using _busy = await waitForLock(paths.locks, BUSY, "shared");
   await bringBlob(source, manifest.config, context);
+  for (const [digest, bytes] of decided.kept) writeBlob(store.paths, bytes, digest);
   const config = parseConfig(readBlob(store.paths, manifest.config.digest, MAX_DOCUMENT_BYTES));
   checkConfig(config, manifest, { source, wanted: wanted ?? hostPlatform(process.arch) });
   const layers = manifest.layers.map(({ digest, mediaType, size }, i): StoredLayer => {
@@ -88,7 +91,7 @@ async function fetchFrom(
     return { digest, mediaType, size, diffID };
   });
   await bringLayers(source, layers, context);
-  return await store.importOci(verified, {
+  return await store.importOci(acceptManifest(chosen.bytes, decided.verification), {
     manifest: imageManifestOf(config, {
       name,
       tag: source.tag,
@@ -198,25 +201,6 @@ function checkConfig(
     `cannot use ${quote(source.reference)}: it is for platform ${formatPlatform(config.platform)}, not ${formatPlatform(wanted)}`,
     { remedy: `--platform=${formatPlatform(config.platform)} to fetch it all the same` },
   );
-}
-
-/** Before anything is downloaded: nothing could vouch for the image. */
-function refuseUnverifiable({ reference }: OciSource, { keystore }: FetchContext): void {
-  if (keystore === undefined) return;
-  throw new FetchError(
-    "IMAGE_UNVERIFIED",
-    `cannot verify ${quote(reference)}: signatures of Docker and OCI images are not supported in this version yet`,
-    { remedy: "--insecure-options=image for local tests" },
-  );
-}
-
-/** The decision on the manifest, before anything that it names is downloaded. */
-function decide(manifest: SourceManifest): VerifiedManifest {
-  return acceptManifest(manifest.bytes, {
-    kind: "unverified",
-    reason: "--insecure-options=image",
-    acceptedAt: new Date().toISOString(),
-  });
 }
 
 /** All layers downloaded, and unpacked as they come where this process may do that. */

@@ -12,7 +12,7 @@ import type {
   Verification,
 } from "../trust/verified-image.ts";
 import { keyedPath } from "./keys.ts";
-import { asStoredOci, type StoredOci } from "./oci-record.ts";
+import { asStoredOci, isDigest, type StoredOci } from "./oci-record.ts";
 
 /** `unknown`: the record is missing (or the image came from a store of rkt 1.x, which kept none). */
 export type ImageVerification = Verification | { readonly kind: "unknown" };
@@ -89,6 +89,13 @@ export function readRecord(records: string, key: ImageKey): StoredRecord | undef
 export function parseVerification(text: string | null): ImageVerification {
   return (text === null ? undefined : asVerification(parseObject(text))) ?? { kind: "unknown" };
 }
+
+/** A signature that was checked once stays true of these bytes when they come again without one. */
+export function strongest(before: Verification | undefined, now: Verification): Verification {
+  return before !== undefined && RANK[before.kind] > RANK[now.kind] ? before : now;
+}
+
+const RANK = { unverified: 0, policy: 1, openpgp: 2, sigstore: 2 } as const;
 
 type JsonObject = Readonly<Record<string, unknown>>;
 
@@ -184,7 +191,7 @@ function asAttestations(value: unknown): CheckedAttestation[] | undefined {
     const json = asObject(item) ?? {};
     const { predicateType, digest } = json;
     const extra = optionalTexts(json, ["builder", "source"]);
-    if (typeof predicateType !== "string" || typeof digest !== "string" || extra === undefined) {
+    if (typeof predicateType !== "string" || !isDigest(digest) || extra === undefined) {
       return undefined;
     }
     attestations.push({ predicateType, digest, ...extra });

@@ -36,7 +36,7 @@ import {
 } from "../trust/verified-image.ts";
 import { type BlobIdentity, blobIdentity } from "./blob.ts";
 import { StoreError } from "./errors.ts";
-import { readRecord, type StoredRecord, serializeRecord } from "./image-record.ts";
+import { readRecord, type StoredRecord, serializeRecord, strongest } from "./image-record.ts";
 import { lockKey } from "./key-lock.ts";
 import { keyedPath, keyOfDigest } from "./keys.ts";
 import { createSharedFile, makeSharedDirectory, type StorePaths } from "./layout.ts";
@@ -170,7 +170,10 @@ function store(paths: StorePaths, candidate: Candidate, options: ImportOptions):
     size: fstatSync(file.fd).size,
     importTime: options.now,
     latest: options.latest,
-    verification: strongest(paths, candidate),
+    verification: strongest(
+      readRecord(paths.records, candidate.key)?.verification,
+      candidate.verification,
+    ),
   };
   try {
     writeShared(targets.manifest, serializeImageManifest(manifest));
@@ -209,14 +212,6 @@ function checkArchive(fd: number): ImageManifest {
   }
   if (manifest === undefined) throw new Error("archive validated without its manifest");
   return manifest;
-}
-
-/** A signature that was checked once stays true of these bytes when they come again without one. */
-function strongest(paths: StorePaths, { key, verification }: Candidate): Verification {
-  const before = readRecord(paths.records, key)?.verification;
-  const isVerified = before?.kind === "openpgp" || before?.kind === "sigstore";
-  const isWeak = verification.kind === "unverified" || verification.kind === "policy";
-  return isWeak && isVerified ? before : verification;
 }
 
 /** Writes a whole file 0660, synced, in place of what is there. Only under the key's lock. */

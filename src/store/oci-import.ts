@@ -8,7 +8,7 @@ import { type ImageManifest, serializeImageManifest } from "../appc/index.ts";
 import { removeFile } from "../sys/remove-file.ts";
 import { assertVerifiedManifest, type VerifiedManifest } from "../trust/verified-image.ts";
 import { blobIdentity } from "./blob.ts";
-import { readRecord, serializeRecord } from "./image-record.ts";
+import { readRecord, serializeRecord, strongest } from "./image-record.ts";
 import { type ImportedImage, writeShared } from "./import-image.ts";
 import { lockKey } from "./key-lock.ts";
 import { keyedPath, keyOfDigest } from "./keys.ts";
@@ -52,8 +52,7 @@ export function importOci(paths: StorePaths, job: OciImport): ImportedImage {
     importTime: job.now,
     latest: job.latest,
     // What was checked once stays true of these bytes when they come again without a signature.
-    verification:
-      verification.kind === "unverified" && before !== undefined ? before : verification,
+    verification: strongest(before, verification),
     oci: job.oci,
   };
   try {

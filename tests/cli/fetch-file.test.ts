@@ -408,7 +408,7 @@ test("fetch says what is wrong with its arguments", async () => {
   );
   await rkt.fails(
     ["fetch", "docker://busybox"],
-    'cannot verify "docker://registry-1.docker.io/library/busybox:latest"',
+    'no trust policy says who may sign "registry-1.docker.io/library/busybox"',
   );
   await rkt.fails([INSECURE, "fetch", rkt.work], /./);
 });

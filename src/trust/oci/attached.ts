@@ -20,7 +20,7 @@ export interface Attached {
   readonly payload: Uint8Array | undefined;
   /** The bytes as they were attached, and their digest. */
   readonly bytes: Uint8Array;
-  readonly digest: string;
+  readonly digest: Digest;
   /** To whose digest it is attached. */
   readonly target: SourceManifest;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whether an OCI image may be used, by the policy for its name: before its config or any layer is fetched. One good
 // signature by any method that the policy accepts is enough; of the attestations that it wants, each must be there.
+
 import { once } from "../../lib/once.ts";
 import { quote } from "../../lib/text.ts";
 import type { OciSource, SourceManifest } from "../../oci/source.ts";
@@ -10,6 +11,7 @@ import {
   LOCAL_NAME,
   type TrustPolicy,
 } from "../../oci/trust-policy.ts";
+import type { Digest } from "../../oci/types.ts";
 import { TrustError } from "../errors.ts";
 import type { Keystore } from "../keystore.ts";
 import type { CheckedAttestation, Verification } from "../verified-image.ts";
@@ -18,6 +20,7 @@ import { readProvenance, refuseStatement, showRule } from "./attestations.ts";
 import { prepareMethod, type ReadyMethod, readAttached, type Signer } from "./check-bundle.ts";
 import { asRefusal } from "./library.ts";
 import { checkLookaside } from "./lookaside.ts";
+import { missingPolicy } from "./missing-policy.ts";
 import {
   type Claim,
   matchClaim,
@@ -37,7 +40,7 @@ export interface OciPolicy {
   /** `--insecure-options=image`: nothing is asked, and this is recorded as the reason. */
   readonly unverified?: string | undefined;
   /** Takes the bytes of each attestation that was checked, to be kept in the store under the digest. */
-  readonly keep?: ((digest: string, bytes: Uint8Array) => void) | undefined;
+  readonly keep?: ((digest: Digest, bytes: Uint8Array) => void) | undefined;
 }
 
 export interface OciDecision {
@@ -67,16 +70,6 @@ export async function decideOci(request: OciDecision, policy: OciPolicy): Promis
     rule: found.signedReference,
   };
   return await new Decision(request, policy, { found, wanted, name }).decide();
-}
-
-function missingPolicy(name: string): TrustError {
-  return new TrustError("POLICY_MISSING", `no trust policy says who may sign ${quote(name)}`, {
-    remedy:
-      name === LOCAL_NAME
-        ? "rkt trust --type=none --prefix=local, or --insecure-options=image for this once"
-        : `rkt trust --type=sigstore-key --prefix=${quote(name)} KEY.pub, or another --type`,
-    details: { name },
-  });
 }
 
 interface Statements {
