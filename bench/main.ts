@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// `make bench [ONLY=start,features,enter,memory,fetch,list,help]`: speed and size beside the peers, on this machine, in this
+// `make bench [ONLY=start,features,enter,memory,fetch,list,help,network]`: speed and size beside the peers, on this machine, in this
 // run. Prints medians and ratios; build/bench.json holds the same for programs. Needs root.
 
 import { writeFileSync } from "node:fs";
@@ -8,6 +8,7 @@ import { measureEnter, measureFeatures } from "./features.ts";
 import { measureFetch } from "./fetch.ts";
 import { measureHelp, measureList } from "./list.ts";
 import { measureMemory } from "./memory.ts";
+import { measureNetwork } from "./network.ts";
 import { formatReport, type Report } from "./report.ts";
 import { buildHelpers, must, quiet } from "./sample.ts";
 import { measureStart } from "./start.ts";
@@ -21,6 +22,7 @@ const MEASUREMENTS: Readonly<Record<string, (world: World) => Report[] | Promise
   memory: measureMemory,
   list: measureList,
   fetch: measureFetch,
+  network: measureNetwork,
 };
 
 function versions(): string {

@@ -4,7 +4,7 @@
 export interface Row {
   readonly name: string;
   readonly value: number;
-  readonly unit: "ms" | "s" | "MB";
+  readonly unit: "ms" | "s" | "MB" | "MB/s" | "µs";
   /** Lowest and highest sample. */
   readonly range?: readonly [number, number];
   readonly note?: string;
