@@ -165,7 +165,7 @@ export class TestPod implements Disposable {
     writeFileSync(file, encodePlan(plan));
     const words =
       how === "run"
-        ? `exec 8<"$2" 9<"$1"; cd "$2"; exec "$0" run 9 8 pod`
+        ? `exec 8<"$2" 9<"$1"; cd "$2"; exec "$0" run 9 8 pod -`
         : `exec 9<"$1"; exec "$0" enter 9 pod`;
     return ["unshare", "-m", "--propagation", "slave", "sh", "-c", words, STAGE1, file, this.dir];
   }
