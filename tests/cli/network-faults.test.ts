@@ -120,15 +120,18 @@ test("a built-in network and one by plugins respect each other's ports, and take
   expect(ports()).toEqual([]);
 });
 
+/** No other test run's. */
+const SLEEP = `sleep 300.${process.pid}`;
+
 test("a plugin that outlives rkt is ended by gc, and so is what it started", async () => {
   await using rkt = newRkt();
   await ready(rkt);
-  pluginNetwork(rkt, "play", `(sleep 300; touch ${rkt.work}/late) & sleep 300`);
+  pluginNetwork(rkt, "play", `(${SLEEP}; touch ${rkt.work}/late) & ${SLEEP}`);
   await using run = rkt.spawn(["run", "--net=play", IMAGE, "--", "-c", "true"]);
-  await eventually(() => calls(rkt, "play").length > 0);
+  const sleepers = () => Bun.spawnSync(["pgrep", "-f", `^${SLEEP}$`]).stdout.toString();
+  await eventually(() => sleepers().trim().split("\n").length === 2);
   run.kill("SIGKILL");
   await run.finished;
-  const sleepers = () => Bun.spawnSync(["pgrep", "-f", "^sleep 300$"]).stdout.toString();
   expect(sleepers()).not.toBe("");
   await clean(rkt);
   expect(sleepers()).toBe("");
