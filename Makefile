@@ -42,7 +42,7 @@ dist/rkt: $(SOURCES) scripts/harden-executable.ts build/stage1 build/commit | $(
 	$(BUN) build --compile --minify --bytecode --splitting --format=esm \
 		--no-compile-autoload-dotenv --no-compile-autoload-bunfig \
 		--define ROCKET_VERSION='"$(VERSION)"' --define ROCKET_COMMIT='"$(COMMIT)"' \
-		src/main.ts --outfile build/rkt
+		src/main.ts src/tar/inflate-worker.ts --outfile build/rkt
 	@$(BUN) scripts/harden-executable.ts build/rkt $@.new && rm build/rkt && mv $@.new $@
 
 $(BUN):

@@ -4,10 +4,10 @@
 // much was just deleted, creating files is ten times slower.
 import { createCipheriv } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
-import { freemem } from "node:os";
 import { join } from "node:path";
-import type { Report, Row } from "./report.ts";
-import { median, must, type Sample, sample } from "./sample.ts";
+import { onFreshFileSystem, secondsRow } from "./fresh.ts";
+import type { Report } from "./report.ts";
+import { must, type Sample } from "./sample.ts";
 import { manifest, type World } from "./world.ts";
 
 interface Load {
@@ -44,56 +44,6 @@ function makeImage(world: World, load: Load, index: number): string {
   must(["tar", "--owner=0", "--group=0", "-cf", aci, "-C", layout, "manifest", "rootfs"]);
   must(["rm", "-rf", layout]);
   return aci;
-}
-
-/**
- * Uses so much memory and gives it back: on a virtual machine a page that the host has to find first costs ten
- * times what writing it costs, and whoever comes first would pay for all.
- */
-function warmMemory(directory: string, bytes: number): void {
-  must(["mount", "-t", "tmpfs", "-o", `size=${bytes + (64 << 20)}`, "tmpfs", directory]);
-  must(["sh", "-c", 'head -c "$1" /dev/zero > "$2/warm"', "sh", String(bytes), directory]);
-  must(["umount", directory]);
-}
-
-/**
- * Runs one sample on a new ext4 file system, whose image is in memory: what is compared is the work, not how
- * fast the machine's disk takes the dirty pages of the sample before.
- */
-function onFreshFileSystem(
-  world: World,
-  size: number,
-  command: (mount: string) => readonly string[],
-): Sample {
-  const memory = world.dir.join("memory");
-  const image = join(memory, "fs.img");
-  const mount = world.dir.join("fs");
-  mkdirSync(memory, { recursive: true });
-  mkdirSync(mount, { recursive: true });
-  // The page cache and the file system's image, each with the archive and the tree.
-  warmMemory(memory, Math.floor(Math.min(1.4 * size, freemem() / 2)));
-  must(["mount", "-t", "tmpfs", "-o", `size=${size + (64 << 20)}`, "tmpfs", memory]);
-  must(["truncate", "-s", String(size), image]);
-  must(["mkfs.ext4", "-q", "-E", "lazy_itable_init=0,lazy_journal_init=0", image]);
-  must(["mount", "-o", "loop", image, mount]);
-  must(["sync"]);
-  try {
-    return sample(command(mount), 200);
-  } finally {
-    must(["umount", mount]);
-    must(["umount", memory]);
-  }
-}
-
-function row(name: string, samples: readonly Sample[], note = ""): Row {
-  const values = samples.map((each) => each.milliseconds / 1000);
-  return {
-    name,
-    value: median(values),
-    unit: "s",
-    range: [Math.min(...values), Math.max(...values)],
-    note,
-  };
 }
 
 export function measureFetch(world: World): Report[] {
@@ -142,13 +92,7 @@ export function measureFetch(world: World): Report[] {
       }
     }
     must(["rm", "-f", aci, `${aci}.asc`]);
-    const rows = [...samples].map(([name, list]) =>
-      row(
-        name,
-        list,
-        `peak ${Math.round(Math.max(...list.map((each) => each.peakBytes)) / 1e6)} MB`,
-      ),
-    );
+    const rows = [...samples].map(([name, list]) => secondsRow(name, list));
     const ratio = (rows[0]?.value ?? Number.NaN) / (rows[1]?.value ?? Number.NaN);
     return {
       title: `Fetch, verify and render of an uncompressed image: ${load.title}`,

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// `make bench [ONLY=start,features,enter,memory,fetch,list,help,network]`: speed and size beside the peers, on this machine, in this
+// `make bench [ONLY=start,features,enter,memory,fetch,images,list,help,network]`: speed and size beside the peers, on this machine, in this
 // run. Prints medians and ratios; build/bench.json holds the same for programs. Needs root.
 
 import { writeFileSync } from "node:fs";
 import { cpus, release } from "node:os";
 import { measureEnter, measureFeatures } from "./features.ts";
 import { measureFetch } from "./fetch.ts";
+import { measureImages } from "./images.ts";
 import { measureHelp, measureList } from "./list.ts";
 import { measureMemory } from "./memory.ts";
 import { measureNetwork } from "./network.ts";
@@ -23,6 +24,7 @@ const MEASUREMENTS: Readonly<Record<string, (world: World) => Report[] | Promise
   list: measureList,
   fetch: measureFetch,
   network: measureNetwork,
+  images: measureImages,
 };
 
 function versions(): string {

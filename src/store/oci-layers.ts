@@ -24,10 +24,17 @@ import { bootID } from "../sys/boot-id.ts";
 import { syncFileSystem, writeFileDurable } from "../sys/durable.ts";
 import { type DetachedMount, mountDetachedOverlay } from "../sys/overlay-mount.ts";
 import { removeFile } from "../sys/remove-file.ts";
-import { decompress, detectCompression, SNIFF_LENGTH } from "../tar/compression.ts";
-import { extractLayer, type LowerLayers, NeedsLowerLayers } from "../tar/extract-layer.ts";
-import { readTar } from "../tar/read.ts";
+import { detectCompression, SNIFF_LENGTH } from "../tar/compression.ts";
+import {
+  extractLayer,
+  type LargeFiles,
+  type LowerLayers,
+  NeedsLowerLayers,
+} from "../tar/extract-layer.ts";
+import { startInflate } from "../tar/inflate-thread.ts";
+import { StreamInput } from "../tar/input.ts";
 import { StoreError } from "./errors.ts";
+import { hashLayer } from "./layer-hash.ts";
 import type { StorePaths } from "./layout.ts";
 import {
   blobPath,
@@ -43,7 +50,6 @@ import {
 } from "./oci-layout.ts";
 import type { StoredLayer } from "./oci-record.ts";
 import { createTemporary, type TemporaryFile } from "./temporary.ts";
-import { hashTree } from "./tree-hash.ts";
 import {
   makeRootDirectory,
   markSynced,
@@ -64,6 +70,15 @@ export function placeBlob(paths: StorePaths, file: TemporaryFile, digest: Digest
   const target = makeBlobDirectory(ensureOciLayout(paths), digest);
   fchmodSync(file.fd, 0o660);
   renameSync(file.path, target);
+  hashed.set(digest, identityOf(file.fd));
+}
+
+/** Blobs that this process hashed while it wrote them, as the kernel tells a file that nobody wrote to since. */
+const hashed = new Map<Digest, string>();
+
+function identityOf(fd: number): string {
+  const { dev, ino, size, mtimeNs, ctimeNs } = fstatSync(fd, { bigint: true });
+  return [dev, ino, size, mtimeNs, ctimeNs].join(" ");
 }
 
 /** As `placeBlob`, of bytes in memory, which are on disk when this returns. */
@@ -161,10 +176,10 @@ async function attempt(
   const chained = layerName(job.chainID);
   using _lock = await waitForLock(oci.locks, lockName(job.layer.diffID), "exclusive");
   for (const name of [own, chained]) if (isUsable(oci, name, job.check)) return name;
-  using tar = await unpackBlob(paths, oci, job.layer);
-  if (lowerFd !== undefined) return makeLayer(oci, chained, tar.fd, { fd: lowerFd });
+  using archive = await openLayer(paths, job.layer);
+  if (lowerFd !== undefined) return await makeLayer(oci, chained, archive, { fd: lowerFd });
   try {
-    return makeLayer(oci, own, tar.fd, job.lower === undefined ? "none" : "unknown");
+    return await makeLayer(oci, own, archive, job.lower === undefined ? "none" : "unknown");
   } catch (error) {
     if (error instanceof NeedsLowerLayers) return undefined;
     throw error;
@@ -187,23 +202,26 @@ function isUsable(oci: OciPaths, name: LayerName, check: boolean): boolean {
   const state = stateOf(oci, name);
   if (state === "missing" || (state === "ready" && !check)) return state === "ready";
   const directory = join(oci.layers, name);
-  if (hashTree(directory, "diff").hash !== readSmall(join(directory, "hash"))) return false;
+  if (hashLayer(directory) !== readSmall(join(directory, "hash"))) return false;
   if (state === "unsure") markSynced(directory);
   return true;
 }
 
+/** The tar archive in a layer's blob, decompressed on another thread as it is read. */
+interface LayerArchive extends Disposable {
+  readonly input: StreamInput;
+  /** Throws unless all of the archive was what the diffID says. */
+  check(): void;
+}
+
 /**
- * A file in a format of tar for this blob, whose own digest and whose diffID were checked. The content may be
- * somebody else's work: its size is bounded by what it was compressed to.
+ * The archive of a blob whose own digest was checked. The content may be somebody else's work: its size is bounded by
+ * what it was compressed to.
  */
-async function unpackBlob(
-  paths: StorePaths,
-  oci: OciPaths,
-  layer: StoredLayer,
-): Promise<TemporaryFile> {
+async function openLayer(paths: StorePaths, layer: StoredLayer): Promise<LayerArchive> {
   let blob: number;
   try {
-    blob = openSync(blobPath(oci, layer.digest), "r");
+    blob = openSync(blobPath(ociPaths(paths), layer.digest), "r");
   } catch (error) {
     if (isErrno(error, "ENOENT")) throw missingBlob(layer.digest);
     throw error;
@@ -215,29 +233,33 @@ async function unpackBlob(
     if (kind === "text" || (kind === "unknown" && !isEmptyTar(head))) {
       throw new StoreError("LAYER_INVALID", `layer ${layer.digest} is not a tar archive`);
     }
-    const file = createTemporary(paths.casTmp);
-    try {
-      const hash = createHash(algorithmOf(layer.diffID));
-      const sink = (chunk: Uint8Array): void => {
-        hash.update(chunk);
-        for (let at = 0; at < chunk.length; ) at += writeSync(file.fd, chunk, at);
-      };
-      const maxBytes = Math.max(MIN_UNPACKED, layer.size * MAX_RATIO);
-      await decompress(blob, kind === "unknown" ? "tar" : kind, sink, { maxBytes });
-      const actual = `${algorithmOf(layer.diffID)}:${hash.digest("hex")}`;
-      if (actual !== layer.diffID) {
+    const algorithm = algorithmOf(layer.diffID);
+    const thread = startInflate({
+      fd: blob,
+      kind: kind === "unknown" ? "tar" : kind,
+      algorithm,
+      maxBytes: Math.max(MIN_UNPACKED, layer.size * MAX_RATIO),
+    });
+    const input = new StreamInput(() => thread.next());
+    return {
+      input,
+      check() {
+        input.drain();
+        const actual = `${algorithm}:${thread.digest()}`;
+        if (actual === layer.diffID) return;
         throw new StoreError(
           "LAYER_INVALID",
           `layer ${layer.digest} does not hold what the image config says: ${actual}, expected ${layer.diffID}`,
         );
-      }
-      return file;
-    } catch (error) {
-      file[Symbol.dispose]();
-      throw error;
-    }
-  } finally {
+      },
+      [Symbol.dispose]() {
+        thread[Symbol.dispose]();
+        closeSync(blob);
+      },
+    };
+  } catch (error) {
     closeSync(blob);
+    throw error;
   }
 }
 
@@ -254,6 +276,7 @@ async function checkBlob(
   { digest, size }: StoredLayer,
 ): Promise<void> {
   if (fstatSync(fd).size !== size) throw damagedBlob(paths, digest);
+  if (hashed.get(digest) === identityOf(fd)) return;
   const hash = createHash(algorithmOf(digest));
   const buffer = Buffer.allocUnsafe(1 << 20);
   for (let at = 0; ; ) {
@@ -267,7 +290,12 @@ async function checkBlob(
   if (`${algorithmOf(digest)}:${hash.digest("hex")}` !== digest) throw damagedBlob(paths, digest);
 }
 
-function makeLayer(oci: OciPaths, name: LayerName, tar: number, lower: LowerLayers): LayerName {
+async function makeLayer(
+  oci: OciPaths,
+  name: LayerName,
+  archive: LayerArchive,
+  lower: LowerLayers,
+): Promise<LayerName> {
   const directory = join(oci.layers, name);
   makeAlgorithmDirectory(dirname(directory));
   wipeTree(directory);
@@ -276,13 +304,14 @@ function makeLayer(oci: OciPaths, name: LayerName, tar: number, lower: LowerLaye
     const diff = join(directory, "diff");
     makeRootDirectory(diff);
     const rootFd = openSync(diff, constants.O_RDONLY | constants.O_DIRECTORY);
+    let large: LargeFiles;
     try {
-      extractLayer(tar, readTar(tar, { rooted: true }), { rootFd, lower });
+      large = await extractLayer(archive.input, { rootFd, lower });
     } finally {
       closeSync(rootFd);
     }
-    const { hash } = hashTree(directory, "diff");
-    writeFileSync(join(directory, "hash"), hash, { mode: 0o644 });
+    archive.check();
+    writeFileSync(join(directory, "hash"), hashLayer(directory, large), { mode: 0o644 });
     const boot = bootID();
     if (boot === undefined) syncFileSystem(directory);
     // Durable, because an empty file, which a power failure could leave otherwise, has a meaning.

@@ -21,6 +21,7 @@ import { TreeExtractor } from "../tar/extract.ts";
 import { readTar } from "../tar/read.ts";
 import { hashFile } from "./blob.ts";
 import { StoreError } from "./errors.ts";
+import { hashLayer } from "./layer-hash.ts";
 import type { StorePaths } from "./layout.ts";
 import { algorithmOf, ensureLayer, mountLayers } from "./oci-layers.ts";
 import {
@@ -36,7 +37,6 @@ import type { StoredLayer, StoredOci } from "./oci-record.ts";
 import { makeOciTree, treeLayers } from "./oci-trees.ts";
 import { ownerPolicy } from "./render-images.ts";
 import { createTemporary } from "./temporary.ts";
-import { hashTree } from "./tree-hash.ts";
 import { checkHash, type RenderedTree, type TreeStoreID } from "./tree-store.ts";
 
 /** Unpacks what is not unpacked. `rebuild`: what is there is hashed, and made again if it changed. */
@@ -156,7 +156,7 @@ export function checkOciTree(
   let last = "";
   for (const name of layers) {
     const directory = join(oci.layers, name);
-    last = checkHash(id, directory, hashTree(directory, "diff").hash);
+    last = checkHash(id, directory, hashLayer(directory));
   }
   return last;
 }

@@ -26,19 +26,19 @@ export interface TreeHash {
 interface TreeSink {
   header(text: string): void;
   /** `fd` is open for reading at its start. */
-  content(fd: number): void;
+  content(fd: number, stat: Pick<Stats, "ino" | "size">): void;
 }
 
 /**
  * What is hashed of a directory of the store: all else in it is the store's own (`manifest`, `hash`, `rendered`). The
  * directories of an OCI layer have overlayfs's marks, and these count.
  */
-export type TreeKind = "rootfs" | "diff";
+type TreeKind = "rootfs" | "diff";
 
 /** The hash and size of the tree in `directory`. Nobody may change it meanwhile. */
-export function hashTree(directory: string, kind: TreeKind = "rootfs"): TreeHash {
-  const sink = new HashSink();
-  const size = walkTree(directory, sink, kind);
+export function hashTree(directory: string): TreeHash {
+  const sink = new HashSink("sha512");
+  const size = walkTree(directory, sink, "rootfs");
   return { hash: treeHashOf(sink.digest()), size };
 }
 
@@ -56,12 +56,16 @@ export function matchHeaders(
   headers: Iterator<string>,
 ): { readonly size: number } | undefined {
   let isEqual = true;
-  const size = walkTree(directory, {
-    header(text) {
-      if (isEqual) isEqual = headers.next().value === text;
+  const size = walkTree(
+    directory,
+    {
+      header(text) {
+        if (isEqual) isEqual = headers.next().value === text;
+      },
+      content: () => undefined,
     },
-    content: () => undefined,
-  });
+    "rootfs",
+  );
   return isEqual && headers.next().done === true ? { size } : undefined;
 }
 
@@ -115,10 +119,14 @@ export function restoredXattrs(
 const BUFFER = 1 << 20;
 
 /** Collects headers and small files, so that hashing is done in large pieces. */
-class HashSink implements TreeSink {
-  readonly #hash = new Bun.CryptoHasher("sha512");
+export class HashSink implements TreeSink {
+  readonly #hash: Bun.CryptoHasher;
   readonly #buffer = Buffer.allocUnsafe(BUFFER);
   #filled = 0;
+
+  constructor(algorithm: "sha256" | "sha512") {
+    this.#hash = new Bun.CryptoHasher(algorithm);
+  }
 
   header(text: string): void {
     // UTF-8 needs at most three bytes per UTF-16 unit.
@@ -132,7 +140,7 @@ class HashSink implements TreeSink {
     this.#filled += this.#buffer.write(text, this.#filled, "utf8");
   }
 
-  content(fd: number): void {
+  content(fd: number, _stat: Pick<Stats, "ino" | "size">): void {
     for (;;) {
       if (this.#filled === BUFFER) this.#flush();
       const n = readSync(fd, this.#buffer, this.#filled, BUFFER - this.#filled, null);
@@ -153,7 +161,7 @@ class HashSink implements TreeSink {
 }
 
 /** Walks a tree in lexical order and gives the sum of its files' sizes. */
-function walkTree(directory: string, sink: TreeSink, kind: TreeKind = "rootfs"): number {
+export function walkTree(directory: string, sink: TreeSink, kind: TreeKind): number {
   const walk = new TreeWalk(sink, kind);
   walk.directory(directory, "");
   return walk.size;
@@ -232,7 +240,7 @@ class TreeWalk {
     try {
       const xattrs = restoredXattrs(readXattrs(fd));
       this.#header(name, stat, { type: "0", size: stat.size, xattrs });
-      this.#sink.content(fd);
+      this.#sink.content(fd, stat);
     } finally {
       closeSync(fd);
     }

@@ -27,7 +27,8 @@ import {
 import type { TarEntry, TarTime } from "./entry.ts";
 import { ArchiveError } from "./errors.ts";
 import { explain, restoreXattrs, split } from "./extract.ts";
-import { FileWindow } from "./read.ts";
+import type { StreamInput } from "./input.ts";
+import { readTar } from "./read.ts";
 
 /** What the layer is put on. `unknown`: there are lower layers, and they are not there yet. */
 export type LowerLayers = "none" | "unknown" | { readonly fd: number };
@@ -44,21 +45,32 @@ export interface LayerTarget {
   readonly lower: LowerLayers;
 }
 
+/** Of a large file whose content was hashed when it was written: its inode, and the SHA-256 of it. */
+export type LargeFiles = ReadonlyMap<number, Uint8Array>;
+
+/** Files larger than this are written and hashed piece by piece. */
+export const LARGE = 128 * 1024;
+
+/** Other work of this process gets its turn so often. */
+const SLICE_MS = 20;
+
 /** Extracts a layer with its owners: needs root. */
-export function extractLayer(
-  archiveFd: number,
-  entries: Iterable<TarEntry>,
-  target: LayerTarget,
-): void {
-  using extractor = new LayerExtractor(archiveFd, target);
-  for (const entry of entries) {
+export async function extractLayer(archive: StreamInput, target: LayerTarget): Promise<LargeFiles> {
+  using extractor = new LayerExtractor(archive, target);
+  let turn = performance.now();
+  for (const entry of readTar(archive, { rooted: true })) {
     try {
       extractor.add(entry);
     } catch (error) {
       throw error instanceof NeedsLowerLayers ? error : explain(error, entry);
     }
+    if (performance.now() - turn > SLICE_MS) {
+      await new Promise((resolve) => setImmediate(resolve));
+      turn = performance.now();
+    }
   }
   extractor.finish();
+  return extractor.largeFiles;
 }
 
 const WHITEOUT = ".wh.";
@@ -67,7 +79,6 @@ const AUFS_NOTE = ".wh..wh.";
 const OPAQUE = ".wh..wh..opq";
 const YES = new Uint8Array([0x79]);
 
-const SMALL = 128 * 1024;
 const OPEN_DIRECTORIES = 64;
 
 /** What a directory is to be once everything is in it. */
@@ -81,20 +92,19 @@ interface DirectoryFacts {
 }
 
 class LayerExtractor implements Disposable {
-  readonly #archiveFd: number;
+  readonly largeFiles = new Map<number, Uint8Array>();
+  readonly #archive: StreamInput;
   readonly #rootFd: number;
   readonly #lower: LowerLayers;
-  readonly #window: FileWindow;
   /** By path as written; parents come before their children. Undefined: no entry has described it yet. */
   readonly #directories = new Map<string, DirectoryFacts | undefined>();
   readonly #whiteouts = new Set<string>();
   readonly #open = new Map<string, number>();
 
-  constructor(archiveFd: number, target: LayerTarget) {
-    this.#archiveFd = archiveFd;
+  constructor(archive: StreamInput, target: LayerTarget) {
+    this.#archive = archive;
     this.#rootFd = target.rootFd;
     this.#lower = target.lower;
-    this.#window = new FileWindow(archiveFd);
   }
 
   [Symbol.dispose](): void {
@@ -171,12 +181,11 @@ class LayerExtractor implements Disposable {
   #makeFile(entry: TarEntry, parentFd: number, name: string): void {
     const fd = createFileAt(parentFd, name);
     try {
-      if (entry.size > SMALL) {
-        copyContent({ fd: this.#archiveFd, offset: entry.dataOffset }, fd, entry.size);
-      } else if (entry.size > 0) {
-        const at = this.#window.need(entry.dataOffset, entry.size);
+      if (entry.size > LARGE) this.#writeLarge(entry, fd);
+      else if (entry.size > 0) {
+        const at = this.#archive.need(entry.dataOffset, entry.size);
         for (let done = 0; done < entry.size; ) {
-          done += writeSync(fd, this.#window.buffer, at + done, entry.size - done);
+          done += writeSync(fd, this.#archive.buffer, at + done, entry.size - done);
         }
       }
       // In this order: chown clears setuid bits and capabilities, and so does a write (chown(2)).
@@ -187,6 +196,12 @@ class LayerExtractor implements Disposable {
     } finally {
       closeSync(fd);
     }
+  }
+
+  #writeLarge(entry: TarEntry, fd: number): void {
+    const hash = new Bun.CryptoHasher("sha256");
+    this.#archive.writeTo(fd, entry.dataOffset, entry.size, (part) => hash.update(part));
+    this.largeFiles.set(fstatSync(fd).ino, hash.digest());
   }
 
   #makeDirectory(entry: TarEntry): void {
@@ -289,6 +304,8 @@ class LayerExtractor implements Disposable {
         const fd = createFileAt(parentFd, name);
         try {
           copyContent({ fd: source, offset: 0 }, fd, stats.size);
+          // The number may have been another file's.
+          this.largeFiles.delete(fstatSync(fd).ino);
           fchownSync(fd, stats.uid, stats.gid);
           fchmodSync(fd, stats.mode & 0o7777);
           restoreXattrs(fd, { xattrs: readXattrs(source) }, 0);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The entries of a tar archive in a seekable file, one after another, without reading their content.
+// The entries of a tar archive in a file or a stream, one after another, without reading their content.
 // The archive is hostile: whatever two readers could understand differently is refused, every number is
 // bounded by the file, and no header reaches past the entry that it belongs to (CVE-2025-62518).
 import { fstatSync, readSync } from "node:fs";
@@ -19,6 +19,7 @@ import {
 } from "./entry.ts";
 import { ArchiveError } from "./errors.ts";
 import { isZeroBlock, parseHeader, type RawHeader } from "./header.ts";
+import { type TarInput, truncated } from "./input.ts";
 import { type PaxOverrides, parsePax, SPARSE } from "./pax.ts";
 
 /** One read covers the headers and content of many small files. */
@@ -35,12 +36,12 @@ const KINDS: Readonly<Record<string, TarKind>> = {
 };
 
 /**
- * Reads the archive in `fd` from its start with pread(2); the file position does not move. Throws
- * ArchiveError at the first thing that is wrong. A missing end-of-archive marker is accepted when the
+ * Reads the archive in a file from its start with pread(2), so that the file position does not move, or in a stream.
+ * Of a stream each entry's content is to be taken before the next entry is asked for. Throws ArchiveError at the first thing that is wrong. A missing end-of-archive marker is accepted when the
  * file ends exactly where an entry does, as GNU tar accepts it; what follows a marker is not looked at.
  */
 export function* readTar(
-  fd: number,
+  archive: number | TarInput,
   options: {
     /**
      * As layers of images are read elsewhere: absolute names are below the root, and the padding of the last file may
@@ -50,13 +51,17 @@ export function* readTar(
   } = {},
 ): Generator<TarEntry, void, undefined> {
   const rooted = options.rooted === true;
-  const window = new FileWindow(fd);
+  const window = typeof archive === "number" ? new FileWindow(archive) : archive;
   const pending = new PendingHeaders();
   let position = 0;
+  let contentEnd = 0;
   let entries = 0;
   let metadata = 0;
   for (;;) {
-    if (position === window.size && pending.isEmpty) return;
+    if (pending.isEmpty) {
+      if (rooted && window.endsAt(contentEnd)) return;
+      if (window.endsAt(position)) return;
+    }
     const at = window.need(position, BLOCK);
     if (isZeroBlock(window.buffer, at)) {
       checkEnd(window, position, pending);
@@ -83,16 +88,17 @@ export function* readTar(
         "names and attributes in archive are too long in all",
       );
     }
+    contentEnd = dataOffset + entry.size;
     position =
-      rooted && dataOffset + entry.size === window.size
-        ? window.size
+      rooted && !window.mayReach(padded(contentEnd)) && window.endsAt(contentEnd)
+        ? contentEnd
         : skip(window, dataOffset, entry.size, entry.name);
     yield entry;
   }
 }
 
 /** `length` bytes at `offset` of a file, or ArchiveError when they are not there. */
-export class FileWindow {
+export class FileWindow implements TarInput {
   readonly size: number;
   readonly buffer = Buffer.allocUnsafe(WINDOW);
   readonly #fd: number;
@@ -127,7 +133,14 @@ export class FileWindow {
     return 0;
   }
 
-  /** A copy of bytes of any length. */
+  endsAt(offset: number): boolean {
+    return offset === this.size;
+  }
+
+  mayReach(offset: number): boolean {
+    return offset <= this.size;
+  }
+
   copy(offset: number, length: number): Buffer {
     const result = Buffer.allocUnsafe(length);
     for (let done = 0; done < length; ) {
@@ -140,16 +153,12 @@ export class FileWindow {
   }
 }
 
-function truncated(position: number): ArchiveError {
-  return new ArchiveError("ARCHIVE_TRUNCATED", "unexpected end of archive", {
-    details: { position },
-  });
-}
+const padded = (end: number): number => Math.ceil(end / BLOCK) * BLOCK;
 
 /** Where the next header is; content and its padding must be in the file. */
-function skip(window: FileWindow, dataOffset: number, size: number, name: string): number {
-  const next = dataOffset + Math.ceil(size / BLOCK) * BLOCK;
-  if (!(next <= window.size)) {
+function skip(window: TarInput, dataOffset: number, size: number, name: string): number {
+  const next = padded(dataOffset + size);
+  if (!window.mayReach(next)) {
     throw new ArchiveError(
       "ARCHIVE_TRUNCATED",
       `unexpected end of archive in ${quote(name)} of ${size} bytes`,
@@ -160,10 +169,10 @@ function skip(window: FileWindow, dataOffset: number, size: number, name: string
 }
 
 /** A zero block: the archive ends with the file, or with a second one (pax(1)). */
-function checkEnd(window: FileWindow, position: number, pending: PendingHeaders): void {
+function checkEnd(window: TarInput, position: number, pending: PendingHeaders): void {
   if (!pending.isEmpty) throw truncated(position);
   const next = position + BLOCK;
-  if (next === window.size) return;
+  if (window.endsAt(next)) return;
   const at = window.need(next, BLOCK);
   // GNU tar stops at a lone zero block with a warning, others read on: two views of one archive.
   if (!isZeroBlock(window.buffer, at)) {
@@ -175,7 +184,7 @@ function isExtension(type: string): boolean {
   return type === "x" || type === "g" || type === "L" || type === "K";
 }
 
-function readExtension(window: FileWindow, offset: number, header: RawHeader): Buffer {
+function readExtension(window: TarInput, offset: number, header: RawHeader): Buffer {
   const limit = header.type === "L" || header.type === "K" ? MAX_NAME + 1 : MAX_EXTENDED_HEADER;
   if (header.size > limit) {
     throw new ArchiveError(

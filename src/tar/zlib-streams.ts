@@ -4,22 +4,31 @@
 import { fstatSync } from "node:fs";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { constants, createGunzip, createZstdDecompress } from "node:zlib";
+import {
+  constants,
+  createGunzip,
+  createZstdDecompress,
+  type ZlibOptions,
+  type ZstdOptions,
+} from "node:zlib";
 import { badStream, type ChunkSink, fileChunks } from "./stream.ts";
 import { checkZstdFrames, MAX_WINDOW_LOG } from "./zstd-frames.ts";
 
 const OUTPUT = 256 * 1024;
+/** The decoder, on a thread of its own, goes on while the sink is busy. */
+const AHEAD = 1 << 20;
 
 export async function inflate(fd: number, kind: "gzip" | "zstd", sink: ChunkSink): Promise<void> {
   if (kind === "zstd") checkZstdFrames(fd);
   const size = fstatSync(fd).size;
   const engine =
     kind === "gzip"
-      ? createGunzip({ chunkSize: OUTPUT })
+      ? createGunzip({ chunkSize: OUTPUT, readableHighWaterMark: AHEAD } as ZlibOptions)
       : createZstdDecompress({
           chunkSize: OUTPUT,
+          readableHighWaterMark: AHEAD,
           params: { [constants.ZSTD_d_windowLogMax]: MAX_WINDOW_LOG },
-        });
+        } as ZstdOptions);
   let failure: Error | undefined;
   engine.once("error", (error) => {
     failure ??= error;

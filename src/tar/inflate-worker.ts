@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// The other thread of inflate-thread.ts: decompresses a file into a ring in shared memory and hashes what comes out.
+import { createHash } from "node:crypto";
+import { decompress } from "./compression.ts";
+import { ArchiveError } from "./errors.ts";
+import { type InflateJob, type InflateOutcome, RingWriter } from "./inflate-ring.ts";
+
+addEventListener("message", (event: MessageEvent<InflateJob>) => void run(event.data));
+
+async function run(job: InflateJob): Promise<void> {
+  const ring = new RingWriter(job.shared);
+  ring.finish(await inflate(job, ring));
+}
+
+async function inflate(job: InflateJob, ring: RingWriter): Promise<InflateOutcome> {
+  try {
+    const hash = createHash(job.algorithm);
+    const sink = (chunk: Uint8Array): void => {
+      hash.update(chunk);
+      ring.put(chunk);
+    };
+    await decompress(job.fd, job.kind, sink, { maxBytes: job.maxBytes });
+    ring.flush();
+    return { digest: hash.digest("hex") };
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    return { code: error instanceof ArchiveError ? error.code : undefined, message };
+  }
+}
