@@ -4,10 +4,12 @@
 import { createHash } from "node:crypto";
 import { writeSync } from "node:fs";
 import type { ImageKey } from "../appc/index.ts";
+import { type Reporter, silentReporter } from "../lib/reporter.ts";
 import { quote } from "../lib/text.ts";
 import {
   choosePlatform,
   type Descriptor,
+  type Digest,
   formatPlatform,
   hostPlatform,
   imageManifestOf,
@@ -36,6 +38,7 @@ import type { FetchContext } from "./context.ts";
 import { decideTrust, requirePolicy } from "./decide-oci.ts";
 import { algorithmOf, digestOfBytes } from "./digest.ts";
 import { FetchError } from "./errors.ts";
+import { checkSpace, explainWrite } from "./hash-writer.ts";
 import { DEFAULT_LIMIT } from "./limits.ts";
 
 /** An index in an index in an index. */
@@ -59,6 +62,8 @@ export async function fetchOci(
       context,
       source.repository ?? `${LOCAL_NAME}/${name ?? "image"}`,
     );
+  } catch (error) {
+    throw explainWrite(error, context.store.tmpDir);
   } finally {
     await source.close();
   }
@@ -81,7 +86,7 @@ async function fetchFrom(
   const decided = await decideTrust({ source, resolved, manifest: chosen }, context);
   const paths = ensureOciLayout(store.paths);
   using _busy = await waitForLock(paths.locks, BUSY, "shared");
-  await bringBlob(source, manifest.config, context);
+  await bringBlob(source, manifest.config, context, () => undefined);
   for (const [digest, bytes] of decided.kept) writeBlob(store.paths, bytes, digest);
   const config = parseConfig(readBlob(store.paths, manifest.config.digest, MAX_DOCUMENT_BYTES));
   checkConfig(config, manifest, { source, wanted: wanted ?? hostPlatform(process.arch) });
@@ -210,7 +215,13 @@ async function bringLayers(
   context: FetchContext,
 ): Promise<void> {
   const download = limiter(PARALLEL_DOWNLOADS);
-  const arrivals = layers.map((layer) => download(() => bringBlob(source, layer, context)));
+  const missing = missingBytes(layers, context);
+  checkSpace(context.store.tmpDir, sum(missing));
+  const bar = downloadBar(source, missing, context.report);
+  const arrivals = layers.map((layer) =>
+    download(() => bringBlob(source, layer, context, bar.came)),
+  );
+  const allArrived = Promise.allSettled(arrivals).then(bar.finish);
   const tasks: Promise<unknown>[] = [...arrivals];
   if (process.geteuid?.() === 0) {
     const unpack = layerUnpacker(
@@ -223,9 +234,37 @@ async function bringLayers(
   }
   // All of them end before the source is closed; the first failure is the one to tell.
   const results = await Promise.allSettled(tasks);
+  await allArrived;
   const failed = results.find((result) => result.status === "rejected");
   if (failed !== undefined) throw failed.reason;
 }
+
+/** The blobs that the store does not have. */
+function missingBytes(
+  layers: readonly StoredLayer[],
+  { store }: FetchContext,
+): ReadonlyMap<Digest, number> {
+  const missing = layers.filter(({ digest, size }) => !hasBlob(store.paths, digest, size));
+  return new Map(missing.map(({ digest, size }) => [digest, size]));
+}
+
+/** One bar for all that comes over the network, several layers at a time; none for files of this machine. */
+function downloadBar(source: OciSource, missing: ReadonlyMap<Digest, number>, report: Reporter) {
+  const isBar = source.repository !== undefined && missing.size > 0;
+  const label = missing.size === 1 ? "layer" : `${missing.size} layers`;
+  const progress = (isBar ? report : silentReporter).progress(label, sum(missing));
+  let done = 0;
+  return {
+    came(bytes: number): void {
+      done += bytes;
+      progress.update(done);
+    },
+    finish: () => progress.finish(),
+  };
+}
+
+const sum = (sizes: ReadonlyMap<Digest, number>): number =>
+  [...sizes.values()].reduce((total, size) => total + size, 0);
 
 /** Runs at most so many at a time, in order; after a failure none is begun. */
 function limiter(most: number): <T>(work: () => Promise<T>) => Promise<T> {
@@ -250,11 +289,12 @@ function limiter(most: number): <T>(work: () => Promise<T>) => Promise<T> {
 
 type Blob = Pick<Descriptor, "digest" | "size" | "mediaType">;
 
-/** Downloads a blob unless it is there; another process that is at it is waited for. */
+/** Downloads a blob unless it is there; another process that is at it is waited for. `came` hears of bytes as they come. */
 async function bringBlob(
   source: OciSource,
   blob: Blob,
   { store, report }: FetchContext,
+  came: (bytes: number) => void,
 ): Promise<void> {
   if (hasBlob(store.paths, blob.digest, blob.size)) return;
   const { locks } = ensureOciLayout(store.paths);
@@ -270,6 +310,7 @@ async function bringBlob(
     if (size > blob.size) break;
     hash.update(chunk);
     for (let at = 0; at < chunk.length; ) at += writeSync(file.fd, chunk, at);
+    came(chunk.length);
   }
   const actual = `${algorithm}:${hash.digest("hex")}`;
   if (size !== blob.size || actual !== blob.digest) {

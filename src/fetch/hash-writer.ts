@@ -106,7 +106,8 @@ export function checkSpace(directory: string, needed: number): void {
   }
 }
 
-function explainWrite(error: unknown, path: string): unknown {
+/** A full disk in a sentence, any other error as it is; `path` is what was written. */
+export function explainWrite(error: unknown, path: string): unknown {
   return isErrno(error, "ENOSPC", "EDQUOT", "EFBIG") ? diskFull(dirname(path), error) : error;
 }
 
