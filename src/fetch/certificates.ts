@@ -43,7 +43,11 @@ export function certificateAuthorities(env: Environment): readonly string[] | un
 
 function readNamed(path: string, variable: string): string {
   try {
-    return readBounded(path);
+    const text = readBounded(path);
+    // The runtime's own words for a list without any are about typos in the URL.
+    if (!/-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----/.test(text))
+      throw new Error("there is no certificate in it");
+    return text;
   } catch (cause) {
     throw new FetchError(
       "TLS_FAILED",

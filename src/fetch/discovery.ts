@@ -37,7 +37,8 @@ export interface DiscoveryOptions {
   readonly port?: number;
 }
 
-const NO_IMAGE = "rkt image list shows the images that are here; a file's name ends in .aci";
+const NO_IMAGE =
+  "rkt image list shows the images that are here; a file's name ends in .aci, a Docker image's begins with docker://";
 
 /** The places of an image, in the order of the page. Throws DISCOVERY_FAILED when there are none. */
 export function discoverEndpoints(

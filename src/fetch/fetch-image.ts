@@ -4,6 +4,7 @@
 import { formatAppString, type ImageKey } from "../appc/index.ts";
 import { assertNever } from "../lib/assert-never.ts";
 import { redactUrl } from "../lib/text.ts";
+import type { Store } from "../store/index.ts";
 import type { FetchContext, LocalContext } from "./context.ts";
 import type { DockerReference } from "./docker-reference.ts";
 import { notFound } from "./not-found.ts";
@@ -120,6 +121,17 @@ function obtainLocally(
 /** The key of what is known of a Docker reference: the platform is part of it where one was asked for. */
 function dockerUrl({ friendly }: DockerReference, { platform }: LocalContext): string {
   return `docker://${friendly}${platform === undefined ? "" : `#${platform}`}`;
+}
+
+/**
+ * What was last fetched by `docker:REFERENCE` for this machine, for commands that only look; undefined when there is
+ * none or it has been removed.
+ */
+export function findStoredDocker(text: string, store: Store): ImageKey | undefined {
+  const reference = parseReference(text, { hash: false });
+  return reference.kind === "docker"
+    ? store.remote(`docker://${reference.reference.friendly}`)?.key
+    : undefined;
 }
 
 async function obtainDocker(reference: DockerReference, context: FetchContext): Promise<ImageKey> {

@@ -178,8 +178,11 @@ function nameReference(text: string, options: ReferenceOptions): NameReference {
     const { name, labels } = parseAppString(text);
     return named(name, labels, options);
   } catch (cause) {
+    // HOST:PORT/NAME:TAG, as Docker's users write it.
+    const isDocker = parseDockerReference(text) !== undefined;
     throw new FetchError("REFERENCE_INVALID", `invalid Appc distribution ${quote(text)}`, {
       cause,
+      ...(isDocker ? { remedy: `docker://${text} if it is an image of a Docker registry` } : {}),
     });
   }
 }
@@ -199,7 +202,9 @@ function named(name: ACIdentifier, given: Labels, options: ReferenceOptions): Na
 function dockerReference(text: string): DockerImageReference {
   const reference = parseDockerReference(text);
   if (reference === undefined) {
-    throw new FetchError("REFERENCE_INVALID", `invalid docker reference ${quote(text)}`);
+    throw new FetchError("REFERENCE_INVALID", `invalid docker reference ${quote(text)}`, {
+      remedy: "docker://[HOST[:PORT]/]NAME[:TAG][@sha256:HEX], the name in lower case",
+    });
   }
   return { kind: "docker", reference };
 }
