@@ -11,6 +11,8 @@ import { algorithmOf } from "./oci-layers.ts";
 import { blobPath, ociPaths } from "./oci-layout.ts";
 import type { StoredOci } from "./oci-record.ts";
 
+const REF_NAME = "org.opencontainers.image.ref.name";
+
 export function writeOciArchive(
   paths: StorePaths,
   from: { readonly image: StoredOci; readonly manifest: number; readonly key: ImageKey },
@@ -25,6 +27,7 @@ export function writeOciArchive(
   const text = (name: string, value: object): void =>
     writer.entry({ name, kind: "file", mode: 0o644 }, Buffer.from(JSON.stringify(value)));
   text("oci-layout", { imageLayoutVersion: "1.0.0" });
+  const tag = tagOf(image.reference);
   const [os = "", architecture = "", variant] = image.platform.split("/");
   text("index.json", {
     schemaVersion: 2,
@@ -35,6 +38,7 @@ export function writeOciArchive(
         digest: image.digest,
         size,
         platform: { os, architecture, variant },
+        ...(tag === undefined ? {} : { annotations: { [REF_NAME]: tag } }),
       },
     ],
   });
@@ -49,6 +53,11 @@ export function writeOciArchive(
   }
   for (const digest of digests) writeBlobEntry(paths, writer, digest);
   writer.finish();
+}
+
+/** The name of the image in its archive: of a reference to a registry, the tag. */
+function tagOf(reference: string): string | undefined {
+  return /^docker:\/\/[^@]*\/[^/:@]+:([^/:@]+)(?:@|$)/.exec(reference)?.[1];
 }
 
 /** Hashed on its way: a damaged blob makes no archive. */

@@ -2,13 +2,14 @@
 // An OCI image comes into the store: its record and the appc view of it, and at last its manifest as the blob, whose
 // sha512 is the image ID. Config and layers are there by then.
 import { createHash } from "node:crypto";
-import { fchmodSync, fsyncSync, lstatSync, renameSync, writeSync } from "node:fs";
+import { fchmodSync, fsyncSync, lstatSync, readFileSync, renameSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
-import { type ImageManifest, serializeImageManifest } from "../appc/index.ts";
+import { type ImageManifest, parseImageManifest, serializeImageManifest } from "../appc/index.ts";
+import { isErrno, RktError } from "../lib/errors.ts";
 import { removeFile } from "../sys/remove-file.ts";
 import { assertVerifiedManifest, type VerifiedManifest } from "../trust/verified-image.ts";
 import { blobIdentity } from "./blob.ts";
-import { readRecord, serializeRecord, strongest } from "./image-record.ts";
+import { readRecord, type StoredRecord, serializeRecord, strongest } from "./image-record.ts";
 import { type ImportedImage, writeShared } from "./import-image.ts";
 import { lockKey } from "./key-lock.ts";
 import { keyedPath, keyOfDigest } from "./keys.ts";
@@ -45,18 +46,19 @@ export function importOci(paths: StorePaths, job: OciImport): ImportedImage {
   };
   for (const path of Object.values(targets)) makeSharedDirectory(dirname(path));
   using _lock = lockKey(paths.imageLocks, key, "exclusive");
-  const before = readRecord(paths.records, key)?.verification;
+  const before = readRecord(paths.records, key);
+  const { manifest, oci, latest } = named(job, before, targets.manifest);
   const record = {
     id,
     size: bytes.length,
     importTime: job.now,
-    latest: job.latest,
+    latest,
     // What was checked once stays true of these bytes when they come again without a signature.
-    verification: strongest(before, verification),
-    oci: job.oci,
+    verification: strongest(before?.verification, verification),
+    oci,
   };
   try {
-    writeShared(targets.manifest, serializeImageManifest(job.manifest));
+    writeShared(targets.manifest, serializeImageManifest(manifest));
     writeShared(targets.record, serializeRecord(record));
     renameSync(file.path, targets.blob);
   } catch (error) {
@@ -66,7 +68,24 @@ export function importOci(paths: StorePaths, job: OciImport): ImportedImage {
     }
     throw error;
   }
-  const imported = { key, manifest: job.manifest, record, blob: blobIdentity(file.fd) };
+  const imported = { key, manifest, record, blob: blobIdentity(file.fd) };
   job.onStored(imported);
   return imported;
+}
+
+type Named = Pick<OciImport, "manifest" | "oci" | "latest">;
+
+/** An image keeps the name that it has from a registry when the same bytes come from a file, which may say any name. */
+function named(job: OciImport, before: StoredRecord | undefined, manifestPath: string): Named {
+  const isFromRegistry = (oci: StoredOci): boolean => oci.reference.startsWith("docker://");
+  if (before?.oci === undefined || !isFromRegistry(before.oci) || isFromRegistry(job.oci))
+    return job;
+  try {
+    const manifest = parseImageManifest(readFileSync(manifestPath, "utf8"));
+    return { manifest, oci: before.oci, latest: before.latest };
+  } catch (error) {
+    // Damaged, or half removed: then this import repairs it.
+    if (error instanceof RktError || isErrno(error, "ENOENT")) return job;
+    throw error;
+  }
 }

@@ -15,6 +15,7 @@ import { FetchError } from "../errors.ts";
 import { type ImageFiles, readWhole, streamOf } from "./files.ts";
 
 const REF_NAME = "org.opencontainers.image.ref.name";
+const TAG = /^\w[\w.-]{0,127}$/;
 
 /** A source that is not a registry: its image has a name only by what it is called here. */
 export interface LocalOciSource extends OciSource {
@@ -30,11 +31,15 @@ export interface LocalNames {
 
 export function layoutSource(files: ImageFiles, names: LocalNames): LocalOciSource {
   const { reference, ref } = names;
+  let tag = ref;
   return {
     reference,
     name: names.name,
     repository: undefined,
-    tag: ref,
+    /** Known when it is resolved: of an image that nobody had to choose, the name that it has. */
+    get tag() {
+      return tag;
+    },
     async resolve() {
       const { index, bytes } = readIndex(files, reference);
       const chosen = choose(index, names);
@@ -42,6 +47,8 @@ export function layoutSource(files: ImageFiles, names: LocalNames): LocalOciSour
         const { digestOfBytes } = await import("../digest.ts");
         return { bytes, mediaType: index.mediaType, digest: digestOfBytes(bytes) };
       }
+      const named = chosen.annotations?.[REF_NAME];
+      if (named !== undefined && TAG.test(named)) tag ??= named;
       const found = readManifest(files, chosen.digest);
       if (found !== undefined) return { ...found, mediaType: chosen.mediaType };
       throw new FetchError(
