@@ -19,12 +19,10 @@ export function dockerUser(image: ImageManifest, app: App): string | undefined {
   return getAnnotation(image.annotations, DOCKER_ANNOTATIONS.user);
 }
 
-/** The image was not converted and names a directory: Docker makes it where the image has none. */
+/** The image was not converted: Docker makes the directory that it, or the command line, names where there is none. */
 export function makesWorkingDirectory(image: ImageManifest, app: App): boolean {
-  const path = image.app?.workingDirectory ?? "";
   return (
-    /^\/[^/]/.test(path) &&
-    path === app.workingDirectory &&
+    /^\/[^/]/.test(app.workingDirectory) &&
     getAnnotation(image.annotations, DOCKER_ANNOTATIONS.user) !== undefined
   );
 }

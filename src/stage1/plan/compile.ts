@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The pod as an ordered list of operations. Pure: no I/O, no clock. The comments give the reason for each
 // step's place; what a step does is said in opcodes.ts and done in stage1/*.c.
+import { posix } from "node:path";
 import type { Isolator } from "../../appc/index.ts";
 import type { IdRange } from "../../lib/id-range.ts";
 import { ALL_CAPABILITIES, boundingSet, SYS_ADMIN } from "../capabilities.ts";
@@ -244,7 +245,7 @@ function compileApp(input: PlanInput, app: PlanApp, volumes: readonly Op[]): Op[
   ops.push(...volumes);
   if (app.makeWorkingDirectory === true) {
     const [, ...missing] = withParents([workingDirectory(app)]);
-    ops.push(...missing.map((path) => makeDirectory(path)));
+    ops.push(...missing.filter((path) => path !== "/").map((path) => makeDirectory(path)));
   }
   // After the binds: their targets had to be made, and /etc/hostname comes from below /proc/sys.
   ops.push(...protection(input.insecure.paths));
@@ -278,8 +279,13 @@ function compileApp(input: PlanInput, app: PlanApp, volumes: readonly Op[]): Op[
   return ops;
 }
 
-const workingDirectory = (app: PlanApp): string =>
-  app.app.workingDirectory === "" ? "/" : app.app.workingDirectory;
+function workingDirectory({ app, makeWorkingDirectory }: PlanApp): string {
+  if (app.workingDirectory === "") return "/";
+  if (makeWorkingDirectory !== true) return app.workingDirectory;
+  // What is not there yet has no `..` to go through: as Docker does, by the words alone.
+  const path = posix.normalize(app.workingDirectory);
+  return path.length > 1 && path.endsWith("/") ? path.slice(0, -1) : path;
+}
 
 function optionFlags(input: PlanInput): number {
   const { interactive, logPrefix } = input;
