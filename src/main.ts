@@ -9,6 +9,9 @@ process.exitCode = FAILURE;
 
 const LATER: ReadonlySet<string> = new Set(["actool", "acbuild"]);
 
+/** As in sys/confined-child.ts, which a start need not read. */
+const CONFINED = "rkt-confined";
+
 const called = process.argv0;
 const program = called.slice(called.lastIndexOf("/") + 1);
 
@@ -19,7 +22,9 @@ let status = FAILURE;
 try {
   const host = processHost(process.argv.slice(2));
   if (LATER.has(program)) host.write(2, `${program}: not available in this version\n`);
-  else if (program === "docker2aci") {
+  else if (program === CONFINED) {
+    status = await (await import("./tar/confined-job.ts")).runConfinedJob(process.argv.slice(2));
+  } else if (program === "docker2aci") {
     status = await (await import("./cli/docker2aci.ts")).runDocker2aci(host);
   } else status = await runRkt(host);
 } catch (error) {

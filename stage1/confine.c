@@ -6,6 +6,7 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <sched.h>
 #include <stddef.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -68,6 +69,40 @@ static const struct sock_filter pod[] = {
     END,
 };
 
+#define REFUSE(name) \
+  BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##name, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM)
+/* The number of the first call of the x32 table. */
+#define FOREIGN 0x40000000u
+#ifdef SYS_fork
+#define OLDER_PROCESSES REFUSE(fork), REFUSE(vfork),
+#else
+#define OLDER_PROCESSES
+#endif
+
+static const struct sock_filter worker[] = {
+    BEGIN,
+    BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, FOREIGN, 0, 1),
+    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+    /* Its flags cannot be looked at; libc then makes threads with the older call. */
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone3, 0, 1),
+    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+    REFUSE(socket), REFUSE(socketpair), REFUSE(connect), REFUSE(bind), REFUSE(listen),
+    REFUSE(io_uring_setup), REFUSE(io_uring_enter), REFUSE(io_uring_register),
+    OLDER_PROCESSES
+    REFUSE(execve), REFUSE(ptrace), REFUSE(process_vm_readv), REFUSE(process_vm_writev), REFUSE(pidfd_getfd),
+    REFUSE(unshare), REFUSE(setns), REFUSE(chroot), REFUSE(pivot_root), REFUSE(mount), REFUSE(umount2),
+    REFUSE(open_tree), REFUSE(move_mount), REFUSE(fsopen), REFUSE(fsmount), REFUSE(fspick), REFUSE(mount_setattr),
+    REFUSE(open_by_handle_at), REFUSE(add_key), REFUSE(request_key), REFUSE(keyctl), REFUSE(bpf),
+    REFUSE(perf_event_open), REFUSE(userfaultfd), REFUSE(kexec_load), REFUSE(init_module), REFUSE(finit_module),
+    /* Threads only. */
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone, 0, 4),
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args)),
+    BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, CLONE_THREAD, 1, 0),
+    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+};
+
 static int install(const struct sock_filter *code, size_t count, struct report *r) {
   union {
     const struct sock_filter *in;
@@ -83,3 +118,5 @@ static int install(const struct sock_filter *code, size_t count, struct report *
 int confine_supervisor(struct report *r) { return install(supervisor, sizeof supervisor / sizeof supervisor[0], r); }
 
 int confine_pod(struct report *r) { return install(pod, sizeof pod / sizeof pod[0], r); }
+
+int confine_worker(struct report *r) { return install(worker, sizeof worker / sizeof worker[0], r); }

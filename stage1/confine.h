@@ -12,4 +12,8 @@ int confine_supervisor(struct report *r);
 /* PID 1 of the pod: reaps and passes signals on. Needs no_new_privs. */
 int confine_pod(struct report *r);
 
+/* rkt at work on hostile data (see work.h): no sockets, no processes, no mounts. Such calls fail, they do not kill: the
+ * runtime tries some. Needs no_new_privs. */
+int confine_worker(struct report *r);
+
 #endif

@@ -5,6 +5,8 @@
  *                                                      USERFD ("-": a new one, if any), and gives the sockets to apps
  *   stage1 enter PLANFD UUID                           runs one more program beside an app
  *   stage1 namespaces                                  new user and network namespaces, held until stdin ends
+ *   stage1 work CAPABILITIES ID DESCRIPTORS PLACES PLACE... ARGV...
+ *                                                      rkt, whose executable is descriptor 3, with hardly any power
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,6 +24,7 @@
 #include "supervise.h"
 #include "userns.h"
 #include "util.h"
+#include "work.h"
 
 /* A descriptor's number; -1 when there is none. */
 static int take_descriptor(const char *word) {
@@ -69,6 +72,8 @@ int main(int argc, char **argv) {
   bool run = argc >= 6 && strcmp(argv[1], "run") == 0;
   bool enter = argc == 4 && strcmp(argv[1], "enter") == 0;
   if (argc == 2 && strcmp(argv[1], "namespaces") == 0) return userns_hold();
+  struct worker worker;
+  if (argc > 2 && strcmp(argv[1], "work") == 0 && worker_parse(&worker, argc - 2, argv + 2)) return work(&worker);
   if (!run && !enter) {
     say("stage1: not a command: this program is a part of rkt", NULL);
     return STATUS_FAILED;

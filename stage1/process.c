@@ -131,7 +131,7 @@ static int set_label(const struct op *op, struct report *r) {
   return write_proc(apparmor ? own : "/proc/self/attr/exec", text, "set the security label", r);
 }
 
-static int limit_bounding(uint64_t kept) {
+int limit_bounding(uint64_t kept) {
   for (unsigned long cap = 0; cap < 64; cap++) {
     if ((kept >> cap & 1) != 0) continue;
     if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0) return errno == EINVAL ? 0 : -1; /* EINVAL: past the last one */

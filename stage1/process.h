@@ -23,6 +23,9 @@ struct process {
 /* Leaves at most `kept` of the calling process's capabilities (bits by number), of them `used` effective. */
 int limit_capabilities(uint64_t kept, uint64_t used);
 
+/* No program that is executed gets any but these. */
+int limit_bounding(uint64_t kept);
+
 /* rkt runs on Bun, which raises the soft limit of open files at its start. Notes what the caller had, for the
  * programs to get it back. */
 void remember_file_limit(void);

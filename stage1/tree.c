@@ -28,7 +28,7 @@ static int open_tree(int dir, const char *path, unsigned flags) {
   return (int)syscall(SYS_open_tree, dir, path, flags | OPEN_TREE_CLOEXEC);
 }
 
-static int move_mount(int mount, int target) {
+int tree_move_mount(int mount, int target) {
   return (int)syscall(SYS_move_mount, mount, "", target, "",
                       MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
 }
@@ -101,7 +101,7 @@ int tree_scratch(const struct op *op, struct report *r) {
   if (at_target < 0 || context < 0 || config(context, "mode=755") < 0 ||
       syscall(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0 ||
       (mount = (int)syscall(SYS_fsmount, context, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)) < 0 ||
-      move_mount(mount, at_target) < 0 || fchdir(mount) < 0)
+      tree_move_mount(mount, at_target) < 0 || fchdir(mount) < 0)
     return fail_mount(r, context, "tmpfs", target);
   const char *at = op->f[SCRATCH_DIRECTORIES].s;
   for (uint64_t i = 0; i < op->f[SCRATCH_DIRECTORIES].n; i++) {
@@ -126,7 +126,7 @@ int mount_new(int base, const struct op *op, struct report *r) {
   CLOSING int mount = -1;
   if (syscall(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0 ||
       (mount = (int)syscall(SYS_fsmount, context, FSMOUNT_CLOEXEC, (unsigned)op->f[MOUNT_ATTRIBUTES].n)) < 0 ||
-      move_mount(mount, at) < 0)
+      tree_move_mount(mount, at) < 0)
     return optional ? 0 : fail_mount(r, context, type, target);
   return 0;
 }
@@ -168,7 +168,7 @@ static int open_lower(const char *path, int userns, struct report *r) {
   if (userns < 0) return fd;
   CLOSING int layer = fd, root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
   int mount = tree_copy_mount(layer, 0);
-  if (mount >= 0 && tree_map_owners(mount, userns, false) == 0 && move_mount(mount, root) == 0) return mount;
+  if (mount >= 0 && tree_map_owners(mount, userns, false) == 0 && tree_move_mount(mount, root) == 0) return mount;
   fail_why(r, errno, "map the owners of files in", path,
            errno == EINVAL || errno == ENOSYS ? "this kernel cannot do that, or not on this file system" : NULL);
   remedy(r, "--no-overlay: the image's files are then copied with their owners changed");
@@ -248,7 +248,7 @@ int tree_root_copy(const struct op *op, struct report *r) {
 static int attach_root(struct tree *t, int mount, const char *target, struct report *r) {
   if (mount < 0) return -1;
   CLOSING int at = open_layer(target);
-  if (at < 0 || move_mount(mount, at) < 0) {
+  if (at < 0 || tree_move_mount(mount, at) < 0) {
     fail_mount(r, -1, "root", target);
     close_fd(mount);
     return -1;
@@ -419,7 +419,7 @@ static int make_node(struct tree *t, const struct op *op, struct report *r) {
   if (mount < 0) return fail(r, errno, "make device", path);
   CLOSING int target = openat(parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
   if (target < 0 || set_attributes(mount, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, 0) < 0 ||
-      move_mount(mount, target) < 0) {
+      tree_move_mount(mount, target) < 0) {
     fail(r, errno, "make device", path);
     close_fd(mount);
     return -1;
@@ -441,7 +441,7 @@ static int bind_terminal(const struct tree *t, unsigned number, struct report *r
   CLOSING int source = sys_openat2(t->root, path, O_PATH, 0, KERNEL_PATH);
   CLOSING int target = open_target(t, "/dev/console", false, false);
   CLOSING int mount = source < 0 ? -1 : tree_copy_mount(source, 0);
-  if (target < 0 || mount < 0 || move_mount(mount, target) < 0) return fail(r, errno, "bind terminal at", "/dev/console");
+  if (target < 0 || mount < 0 || tree_move_mount(mount, target) < 0) return fail(r, errno, "bind terminal at", "/dev/console");
   return 0;
 }
 
@@ -515,7 +515,7 @@ static int make_bind(const struct tree *t, const struct op *op, struct report *r
   CLOSING int at = open_target(t, target, S_ISDIR(st.st_mode), (flags & BIND_IS_REPLACE_DANGLING) != 0);
   /* Not the mount: the file or directory to mount at found no room. */
   if (at < 0 && (errno == ENOSPC || errno == EDQUOT)) return fail(r, errno, "make mount point", target);
-  if (at < 0 || move_mount(mount, at) < 0) return fail_bind(r, source, target);
+  if (at < 0 || tree_move_mount(mount, at) < 0) return fail_bind(r, source, target);
   return 0;
 }
 
@@ -555,7 +555,7 @@ static int attach(const struct tree *t, const struct op *op, struct report *r) {
   errno = EPERM;
   const char *why = forbidden(t, at, directory, op);
   if (why != NULL) return fail_attach(r, op, why);
-  return move_mount(mount, at) < 0 ? fail_attach(r, op, mount_reason(errno)) : 0;
+  return tree_move_mount(mount, at) < 0 ? fail_attach(r, op, mount_reason(errno)) : 0;
 }
 
 static int add_attributes(const struct tree *t, const struct op *op, struct report *r) {
@@ -585,7 +585,7 @@ static int mask(struct tree *t, const struct op *op, struct report *r) {
   CLOSING int mount = tree_copy_mount(S_ISDIR(st.st_mode) ? t->empty : t->null, 0);
   if (mount < 0 ||
       set_attributes(mount, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, 0) < 0 ||
-      move_mount(mount, at) < 0)
+      tree_move_mount(mount, at) < 0)
     return fail(r, errno, "mask", path);
   return 0;
 }
@@ -597,7 +597,7 @@ static int protect(const struct tree *t, const struct op *op, struct report *r) 
   CLOSING int mount = tree_copy_mount(at, AT_SUBTREE);
   if (mount < 0 ||
       set_attributes(mount, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, AT_SUBTREE) < 0 ||
-      move_mount(mount, at) < 0)
+      tree_move_mount(mount, at) < 0)
     return fail(r, errno, "protect", path);
   return 0;
 }

@@ -31,6 +31,8 @@ int tree_apply(struct tree *t, const struct op *op, int *master, struct report *
  * the terminal and /dev. */
 int tree_pivot(struct tree *t, struct report *r);
 
+/* The mount, which is nowhere yet, appears where `target` is. */
+int tree_move_mount(int mount, int target);
 /* A mount of what `fd` is, nowhere yet; AT_SUBTREE: with the mounts below it. */
 int tree_copy_mount(int fd, unsigned recursive);
 /* MOUNT_ATTR_* are added; `propagation` is one of MS_SLAVE, MS_PRIVATE, or 0: as it is. */

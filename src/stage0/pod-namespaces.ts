@@ -4,8 +4,8 @@
 import { closeSync, openSync, writeFileSync } from "node:fs";
 import type { IdRange } from "../lib/id-range.ts";
 import type { PodNamespaces } from "../network/setup.ts";
-import { stage1Program } from "../stage1/program.ts";
 import { sealedMemfd } from "../sys/exec.ts";
+import { stage1Program } from "../sys/stage1-program.ts";
 import { Stage0Error } from "./errors.ts";
 
 export async function makePodNamespaces({ first, count }: IdRange): Promise<PodNamespaces> {

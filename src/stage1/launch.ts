@@ -2,8 +2,8 @@
 // The end of TypeScript's part in `rkt run`: this process becomes stage1.
 import { execve, sealedMemfd } from "../sys/exec.ts";
 import { keepAcrossExec } from "../sys/lock.ts";
+import { stage1Program } from "../sys/stage1-program.ts";
 import { encodePlan, type Plan } from "./plan/wire.ts";
-import { stage1Program } from "./program.ts";
 
 /** What a shell shows of the pod in `ps`: the last word is the pod. */
 function becomeStage1(command: "run" | "enter", words: readonly string[]): never {

@@ -5,7 +5,6 @@
 import { createHash } from "node:crypto";
 import {
   closeSync,
-  constants,
   fchmodSync,
   fstatSync,
   fsyncSync,
@@ -25,14 +24,8 @@ import { syncFileSystem, writeFileDurable } from "../sys/durable.ts";
 import { type DetachedMount, mountDetachedOverlay } from "../sys/overlay-mount.ts";
 import { removeFile } from "../sys/remove-file.ts";
 import { detectCompression, SNIFF_LENGTH } from "../tar/compression.ts";
-import {
-  extractLayer,
-  type LargeFiles,
-  type LowerLayers,
-  NeedsLowerLayers,
-} from "../tar/extract-layer.ts";
-import { startInflate } from "../tar/inflate-thread.ts";
-import { StreamInput } from "../tar/input.ts";
+import type { ConfinedArchive } from "../tar/confined.ts";
+import type { LowerLayers } from "../tar/extract-layer.ts";
 import { StoreError } from "./errors.ts";
 import { hashLayer } from "./layer-hash.ts";
 import type { StorePaths } from "./layout.ts";
@@ -176,14 +169,12 @@ async function attempt(
   const chained = layerName(job.chainID);
   using _lock = await waitForLock(oci.locks, lockName(job.layer.diffID), "exclusive");
   for (const name of [own, chained]) if (isUsable(oci, name, job.check)) return name;
-  using archive = await openLayer(paths, job.layer);
-  if (lowerFd !== undefined) return await makeLayer(oci, chained, archive, { fd: lowerFd });
-  try {
+  const { inTurn } = await import("../tar/confined.ts");
+  return await inTurn(async () => {
+    using archive = await openLayer(paths, job.layer);
+    if (lowerFd !== undefined) return await makeLayer(oci, chained, archive, { fd: lowerFd });
     return await makeLayer(oci, own, archive, job.lower === undefined ? "none" : "unknown");
-  } catch (error) {
-    if (error instanceof NeedsLowerLayers) return undefined;
-    throw error;
-  }
+  });
 }
 
 /** The union of layers, topmost first, attached nowhere. */
@@ -207,11 +198,11 @@ function isUsable(oci: OciPaths, name: LayerName, check: boolean): boolean {
   return true;
 }
 
-/** The tar archive in a layer's blob, decompressed on another thread as it is read. */
+/** The tar archive in a layer's blob, decompressed in another process as it is read. */
 interface LayerArchive extends Disposable {
-  readonly input: StreamInput;
+  readonly archive: ConfinedArchive;
   /** Throws unless all of the archive was what the diffID says. */
-  check(): void;
+  check(): Promise<void>;
 }
 
 /**
@@ -234,18 +225,17 @@ async function openLayer(paths: StorePaths, layer: StoredLayer): Promise<LayerAr
       throw new StoreError("LAYER_INVALID", `layer ${layer.digest} is not a tar archive`);
     }
     const algorithm = algorithmOf(layer.diffID);
-    const thread = startInflate({
+    const { openArchive } = await import("../tar/confined.ts");
+    const archive = openArchive({
       fd: blob,
       kind: kind === "unknown" ? "tar" : kind,
       algorithm,
       maxBytes: Math.max(MIN_UNPACKED, layer.size * MAX_RATIO),
     });
-    const input = new StreamInput(() => thread.next());
     return {
-      input,
-      check() {
-        input.drain();
-        const actual = `${algorithm}:${thread.digest()}`;
+      archive,
+      async check() {
+        const actual = `${algorithm}:${await archive.digest()}`;
         if (actual === layer.diffID) return;
         throw new StoreError(
           "LAYER_INVALID",
@@ -253,7 +243,7 @@ async function openLayer(paths: StorePaths, layer: StoredLayer): Promise<LayerAr
         );
       },
       [Symbol.dispose]() {
-        thread[Symbol.dispose]();
+        archive[Symbol.dispose]();
         closeSync(blob);
       },
     };
@@ -290,12 +280,13 @@ async function checkBlob(
   if (`${algorithmOf(digest)}:${hash.digest("hex")}` !== digest) throw damagedBlob(paths, digest);
 }
 
+/** Undefined when it cannot be made without the lower ones, which are unknown. */
 async function makeLayer(
   oci: OciPaths,
   name: LayerName,
   archive: LayerArchive,
   lower: LowerLayers,
-): Promise<LayerName> {
+): Promise<LayerName | undefined> {
   const directory = join(oci.layers, name);
   makeAlgorithmDirectory(dirname(directory));
   wipeTree(directory);
@@ -303,14 +294,12 @@ async function makeLayer(
     makeRootDirectory(directory);
     const diff = join(directory, "diff");
     makeRootDirectory(diff);
-    const rootFd = openSync(diff, constants.O_RDONLY | constants.O_DIRECTORY);
-    let large: LargeFiles;
-    try {
-      large = await extractLayer(archive.input, { rootFd, lower });
-    } finally {
-      closeSync(rootFd);
+    const { extractConfined } = await import("../tar/confined.ts");
+    const large = await extractConfined({ ...archive, directory: diff, lower });
+    if (large === undefined) {
+      wipeTree(directory);
+      return undefined;
     }
-    archive.check();
     writeFileSync(join(directory, "hash"), hashLayer(directory, large), { mode: 0o644 });
     const boot = bootID();
     if (boot === undefined) syncFileSystem(directory);

@@ -15,7 +15,8 @@ const FSOPEN_CLOEXEC = 1;
 const FSMOUNT_CLOEXEC = 1;
 const FSCONFIG_SET_STRING = 1;
 const FSCONFIG_CMD_CREATE = 6;
-const MOUNT_ATTR_RDONLY = 1;
+/** MOUNT_ATTR_RDONLY, _NOSUID, _NODEV, _NOEXEC: it is only looked into, by processes without privilege too. */
+const LOOK_ONLY = 15;
 
 export interface DetachedMount extends Disposable {
   /** Its root, O_PATH-like: to open things below. */
@@ -43,7 +44,7 @@ export function mountDetachedOverlay(layers: readonly string[]): DetachedMount {
     );
     check(libc.syscall(SYS_FSCONFIG, context, FSCONFIG_CMD_CREATE, 0, 0, 0, 0), "fsconfig");
     const fd = check(
-      libc.syscall(SYS_FSMOUNT, context, FSMOUNT_CLOEXEC, MOUNT_ATTR_RDONLY, 0, 0, 0),
+      libc.syscall(SYS_FSMOUNT, context, FSMOUNT_CLOEXEC, LOOK_ONLY, 0, 0, 0),
       "fsmount",
       "overlay",
     );

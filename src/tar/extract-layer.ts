@@ -8,7 +8,7 @@ import { assertNever } from "../lib/assert-never.ts";
 import { isErrno } from "../lib/errors.ts";
 import { quote } from "../lib/text.ts";
 import { openBelow } from "../sys/at.ts";
-import { O_DIRECTORY, O_NOFOLLOW, O_PATH, O_RDONLY, OPAQUE_XATTR } from "../sys/constants.ts";
+import { O_DIRECTORY, O_NOFOLLOW, O_PATH, O_RDONLY } from "../sys/constants.ts";
 import { removeTree } from "../sys/remove-tree.ts";
 import {
   changeModeAt,
@@ -51,34 +51,31 @@ export type LargeFiles = ReadonlyMap<number, Uint8Array>;
 /** Files larger than this are written and hashed piece by piece. */
 export const LARGE = 128 * 1024;
 
-/** Other work of this process gets its turn so often. */
-const SLICE_MS = 20;
+export interface ExtractedLayer {
+  readonly large: LargeFiles;
+  /** The directories that are still to be marked as such: paths of the layer, through its links maybe. */
+  readonly opaque: readonly string[];
+}
 
-/** Extracts a layer with its owners: needs root. */
-export async function extractLayer(archive: StreamInput, target: LayerTarget): Promise<LargeFiles> {
+/** Extracts a layer with its owners: needs root, but not CAP_SYS_ADMIN, which the marks of opaque directories take. */
+export function extractLayer(archive: StreamInput, target: LayerTarget): ExtractedLayer {
   using extractor = new LayerExtractor(archive, target);
-  let turn = performance.now();
   for (const entry of readTar(archive, { rooted: true })) {
     try {
       extractor.add(entry);
     } catch (error) {
       throw error instanceof NeedsLowerLayers ? error : explain(error, entry);
     }
-    if (performance.now() - turn > SLICE_MS) {
-      await new Promise((resolve) => setImmediate(resolve));
-      turn = performance.now();
-    }
   }
+  const opaque = extractor.opaque();
   extractor.finish();
-  return extractor.largeFiles;
+  return { large: extractor.largeFiles, opaque };
 }
 
 const WHITEOUT = ".wh.";
 /** aufs kept notes of its own under names that start so; only the opaque mark means something here. */
 const AUFS_NOTE = ".wh..wh.";
 const OPAQUE = ".wh..wh..opq";
-const YES = new Uint8Array([0x79]);
-
 const OPEN_DIRECTORIES = 64;
 
 /** What a directory is to be once everything is in it. */
@@ -99,6 +96,8 @@ class LayerExtractor implements Disposable {
   /** By path as written; parents come before their children. Undefined: no entry has described it yet. */
   readonly #directories = new Map<string, DirectoryFacts | undefined>();
   readonly #whiteouts = new Set<string>();
+  /** By path as written; the inode tells whether it is still the same directory. */
+  readonly #opaque = new Map<string, number>();
   readonly #open = new Map<string, number>();
 
   constructor(archive: StreamInput, target: LayerTarget) {
@@ -118,6 +117,11 @@ class LayerExtractor implements Disposable {
     else if (name.startsWith(WHITEOUT)) this.#whiteOut(parent, name.slice(WHITEOUT.length));
     else if (entry.kind === "directory") this.#makeDirectory(entry);
     else this.#replace(entry.name, (fd, base) => this.#make(entry, fd, base));
+  }
+
+  /** The directories that hide what the layers below have of them. Before `finish`: parents may become closed. */
+  opaque(): string[] {
+    return [...this.#opaque.keys()].filter((path) => this.#inode(path) === this.#opaque.get(path));
   }
 
   /** Owners, modes and times of the directories, children first. */
@@ -240,6 +244,9 @@ class LayerExtractor implements Disposable {
     const [parent, name] = split(path);
     if (isDirectory(this.#parent(parent), name)) {
       this.#forgetOpen();
+      for (const marked of this.#opaque.keys()) {
+        if (marked === path || marked.startsWith(`${path}/`)) this.#opaque.delete(marked);
+      }
       for (const known of this.#directories.keys()) {
         if (known === path || known.startsWith(`${path}/`)) this.#directories.delete(known);
       }
@@ -343,10 +350,16 @@ class LayerExtractor implements Disposable {
   }
 
   #markOpaque(path: string): void {
-    const fd = this.#openHere(path, O_RDONLY | O_DIRECTORY);
-    if (fd === undefined) throw new Error("a directory vanished while it was filled");
+    const inode = this.#inode(path);
+    if (inode === undefined) throw new Error("a directory vanished while it was filled");
+    this.#opaque.set(path, inode);
+  }
+
+  #inode(path: string): number | undefined {
+    const fd = this.#openHere(path, O_PATH | O_DIRECTORY);
+    if (fd === undefined) return undefined;
     try {
-      setXattr(fd, OPAQUE_XATTR, YES);
+      return fstatSync(fd).ino;
     } finally {
       closeSync(fd);
     }

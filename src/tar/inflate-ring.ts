@@ -7,7 +7,8 @@ import type { ArchiveErrorCode } from "./errors.ts";
 export interface InflateJob {
   readonly shared: SharedArrayBuffer;
   readonly fd: number;
-  readonly kind: Exclude<FileKind, "text" | "unknown">;
+  /** `pipe`: what another process decompresses. */
+  readonly kind: Exclude<FileKind, "text" | "unknown"> | "pipe";
   readonly algorithm: "sha256" | "sha512";
   readonly maxBytes: number;
 }

@@ -3,6 +3,7 @@
  * what they need goes on working. The lists stand here a second time: a longer one is a decision. */
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -108,6 +109,39 @@ static void must_allow(const struct filter *f) {
   close(pair[1]);
 }
 
+/* The filter of a worker refuses, with an error: its runtime must go on. */
+static void must_refuse(long number, long argument, int expected) {
+  pid_t pid = fork();
+  if (pid == 0) {
+    struct report r;
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || confine_worker(&r) < 0) syscall(SYS_exit_group, 99);
+    bool refused = syscall(number, argument, -1, -1, -1, -1, -1) == -1 && errno == expected;
+    syscall(SYS_exit_group, refused ? 0 : 1);
+  }
+  int status = status_of(pid);
+  if (status != 0) printf("FAILED worker: call %ld is not refused (status %x)\n", number, (unsigned)status), failures++;
+}
+
+static void test_worker(void) {
+  const long refused[] = {
+      SYS_socket, SYS_socketpair, SYS_connect, SYS_bind, SYS_listen, SYS_io_uring_setup, SYS_io_uring_enter,
+      SYS_io_uring_register, SYS_execve, SYS_ptrace, SYS_process_vm_readv, SYS_process_vm_writev, SYS_pidfd_getfd,
+      SYS_unshare, SYS_setns, SYS_chroot, SYS_pivot_root, SYS_mount, SYS_umount2, SYS_open_tree, SYS_move_mount,
+      SYS_fsopen, SYS_fsmount, SYS_fspick, SYS_mount_setattr, SYS_open_by_handle_at, SYS_add_key, SYS_request_key,
+      SYS_keyctl, SYS_bpf, SYS_perf_event_open, SYS_userfaultfd, SYS_kexec_load, SYS_init_module, SYS_finit_module,
+#ifdef SYS_fork
+      SYS_fork, SYS_vfork,
+#endif
+  };
+  for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) must_refuse(refused[i], -1, EPERM);
+  must_refuse(SYS_clone, SIGCHLD, EPERM);
+  must_refuse(SYS_clone3, 0, ENOSYS);
+  must_refuse(0x40000000 | SYS_read, 0, ENOSYS);
+  /* What a thread is made with comes through to the kernel, which finds it wrong: no CLONE_VM. */
+  must_refuse(SYS_clone, CLONE_THREAD | CLONE_SIGHAND, EINVAL);
+  must_refuse(SYS_read, -1, EBADF);
+}
+
 int main(void) {
   const struct filter filters[] = {
       {"pod", confine_pod, pod, sizeof pod / sizeof pod[0]},
@@ -121,6 +155,7 @@ int main(void) {
     must_kill(f, -1);
     must_allow(f);
   }
+  test_worker();
   if (failures == 0) puts("test-confine: ok");
   return failures != 0;
 }
