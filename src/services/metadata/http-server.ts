@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A small HTTP server whose cost is bounded whatever its clients do: connections in all and for each address, time for a
-// request and its answer, bytes of a request, bytes of all requests under way. One request to a connection.
+// request and its answer, bytes of a request, bytes of all requests and answers under way, in all and for each address. One
+// request to a connection.
 import type { Socket, TCPSocketListenOptions } from "bun";
 import { type HttpRequest, type RequestLimits, RequestReader } from "./request.ts";
 
@@ -16,8 +17,10 @@ export interface ServerLimits extends RequestLimits {
   readonly perAddress: number;
   /** From the connection to the end of the answer. */
   readonly deadlineMs: number;
-  /** Of all requests that are being read, together. */
+  /** Of all requests that are being read and all answers that are being written, together. */
   readonly memory: number;
+  /** Of those of one IP address: one client must not have all of it. */
+  readonly memoryPerAddress: number;
 }
 
 export interface HttpServer {
@@ -43,9 +46,19 @@ const CONTINUE = "HTTP/1.1 100 Continue\r\n\r\n";
 /** A client that has its answer gets this long to close. */
 const LINGER_MS = 1000;
 
+/** What the connections from one address have, together; all of a unix socket's are one. */
+interface Share {
+  connections: number;
+  memory: number;
+}
+
 interface Connection {
-  readonly reader: RequestReader;
+  /** Undefined when the request is read, or refused. */
+  reader: RequestReader | undefined;
   readonly address: string;
+  readonly share: Share;
+  /** Bytes of the answer. */
+  answerSize: number;
   timer: Timer;
   /** What is still to be written of the answer. */
   answer: Uint8Array | undefined;
@@ -72,31 +85,50 @@ export interface Handler {
 
 /** Serves a listening socket. */
 export function serveHttp(fd: number, limits: ServerLimits, handler: Handler): HttpServer {
-  const perAddress = new Map<string, number>();
+  const shares = new Map<string, Share>();
   let connections = 0;
   let memory = 0;
 
-  const reserve = (bytes: number): boolean => {
-    if (memory + bytes > limits.memory) return false;
+  const reserve = (share: Share, bytes: number): boolean => {
+    if (memory + bytes > limits.memory || share.memory + bytes > limits.memoryPerAddress) {
+      return false;
+    }
     memory += bytes;
+    share.memory += bytes;
     return true;
+  };
+
+  const release = (share: Share, bytes: number): void => {
+    memory -= bytes;
+    share.memory -= bytes;
   };
 
   const open = (socket: Client): void => {
     const address = socket.remoteAddress ?? "";
-    const same = perAddress.get(address) ?? 0;
-    if (connections >= limits.connections || (address !== "" && same >= limits.perAddress)) {
+    const share = shares.get(address) ?? { connections: 0, memory: 0 };
+    if (
+      connections >= limits.connections ||
+      (address !== "" && share.connections >= limits.perAddress)
+    ) {
       socket.terminate();
       return;
     }
     connections++;
-    perAddress.set(address, same + 1);
+    share.connections++;
+    shares.set(address, share);
     socket.data = {
-      reader: new RequestReader(limits, reserve),
+      reader: new RequestReader(limits, (bytes) => reserve(share, bytes)),
       address,
+      share,
+      answerSize: 0,
       timer: setTimeout(() => socket.terminate(), limits.deadlineMs),
       answer: undefined,
     };
+  };
+
+  const forgetRequest = (connection: Connection): void => {
+    release(connection.share, connection.reader?.reserved ?? 0);
+    connection.reader = undefined;
   };
 
   const close = (socket: Client): void => {
@@ -104,11 +136,19 @@ export function serveHttp(fd: number, limits: ServerLimits, handler: Handler): H
     if (connection === undefined) return;
     socket.data = undefined;
     clearTimeout(connection.timer);
-    memory -= connection.reader.reserved;
+    forgetRequest(connection);
+    const { share, address } = connection;
+    release(share, connection.answerSize);
     connections--;
-    const same = (perAddress.get(connection.address) ?? 1) - 1;
-    if (same === 0) perAddress.delete(connection.address);
-    else perAddress.set(connection.address, same);
+    if (--share.connections === 0) shares.delete(address);
+  };
+
+  const answer = (connection: Connection, response: HttpResponse): void => {
+    forgetRequest(connection);
+    const size = Buffer.byteLength(response.body, "utf8");
+    const fits = reserve(connection.share, size);
+    if (fits) connection.answerSize = size;
+    connection.answer = encode(fits ? response : textResponse(503, "too busy"));
   };
 
   const flush = (socket: Client): void => {
@@ -125,7 +165,7 @@ export function serveHttp(fd: number, limits: ServerLimits, handler: Handler): H
 
   const data = (socket: Client, chunk: Uint8Array): void => {
     const connection = socket.data;
-    if (connection === undefined || connection.answer !== undefined) return;
+    if (connection?.reader === undefined) return;
     const outcome = connection.reader.push(chunk);
     switch (outcome.kind) {
       case "more":
@@ -135,10 +175,10 @@ export function serveHttp(fd: number, limits: ServerLimits, handler: Handler): H
         return;
       case "refused":
         handler.refused(outcome.status, outcome.reason);
-        connection.answer = encode(textResponse(outcome.status, outcome.reason));
+        answer(connection, textResponse(outcome.status, outcome.reason));
         break;
       case "request":
-        connection.answer = encode(answerTo(outcome.request, handler));
+        answer(connection, answerTo(outcome.request, handler));
         break;
     }
     flush(socket);
@@ -170,9 +210,11 @@ function answerTo(request: HttpRequest, handler: Handler): HttpResponse {
 }
 
 function encode({ status, headers, body }: HttpResponse): Uint8Array {
-  const bytes = Buffer.from(body, "utf8");
-  const all = { ...headers, "Content-Length": String(bytes.length), Connection: "close" };
+  const length = String(Buffer.byteLength(body, "utf8"));
+  const all = { ...headers, "Content-Length": length, Connection: "close" };
   const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`);
-  const head = `HTTP/1.1 ${status} ${REASONS[status] ?? ""}\r\n${lines.join("")}\r\n`;
-  return Buffer.concat([Buffer.from(head, "latin1"), bytes]);
+  return Buffer.from(
+    `HTTP/1.1 ${status} ${REASONS[status] ?? ""}\r\n${lines.join("")}\r\n${body}`,
+    "utf8",
+  );
 }

@@ -86,6 +86,25 @@ test("a signature verifies for its pod and content, and for nothing that differs
   );
 });
 
+test("a signature is one of bytes, also where they are no text", () => {
+  const post = (what: string, body: string) => ask(at(`pod/hmac/${what}`), "POST", body).response;
+  const signature = encodeURIComponent(post("sign", "content=a%ff+b").body);
+  const status = (content: string): number =>
+    post("verify", `uuid=${UUID}&signature=${signature}&content=${content}`).status;
+  expect(status("a%FF+b")).toBe(200);
+  expect(status("a%ff%20b")).toBe(200);
+  expect(status("a%fe+b")).toBe(403);
+  expect(status("a%ef%bf%bd+b")).toBe(403);
+  expect(status("a%ff+")).toBe(403);
+  expect(post("sign", "content=%f").status).toBe(400);
+  expect(post("sign", "content=%zz").status).toBe(400);
+  expect(post("sign", "content").status).toBe(400);
+  // The key is 64 times 7; the sum is openssl's, over the UUID's bytes and 0x61 0xff 0x20 0x62.
+  expect(post("sign", "content=a%ff+b").body).toBe(
+    "OJNo8Et5jiNQcsWo+AdTjow9ZFmHLjtX0Y8BGU0UKFFwpspJ4wFRQcwhghf9KSvYJuYt69PecqUDsbFU4e4vMQ==",
+  );
+});
+
 test("a form of more fields than anybody means is not read", () => {
   const sign = (body: string) => ask(at("pod/hmac/sign"), "POST", body).response.status;
   expect(sign(`content=a${"&b=c".repeat(15)}`)).toBe(200);

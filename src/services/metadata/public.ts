@@ -144,26 +144,50 @@ function annotation(annotations: Annotations, words: readonly string[]): HttpRes
 }
 
 /** The key is the service's alone; the pod's UUID is part of what is signed, so no pod signs for another one. */
-function mac(key: Uint8Array, uuid: string, content: string): Buffer {
+function mac(key: Uint8Array, uuid: string, content: Uint8Array): Buffer {
   const bytes = Buffer.from(uuid.replaceAll("-", ""), "hex");
   return createHmac("sha512", key).update(bytes).update(content).digest();
 }
 
 const MAX_FIELDS = 16;
-const AMPERSAND = 0x26;
+const NOTHING = new Uint8Array(0);
 
-/** Undefined for more fields than anybody means: each costs time, and a megabyte holds half a million. */
-function form(body: Uint8Array): URLSearchParams | undefined {
-  let fields = 1;
-  for (let at = body.indexOf(AMPERSAND); at >= 0; at = body.indexOf(AMPERSAND, at + 1)) {
-    if (++fields > MAX_FIELDS) return undefined;
+/**
+ * The bytes of each field of a form, the first of a name. Bytes and not text: whoever made text of them would sign the same for
+ * all that is not UTF-8. Undefined for more fields than anybody means, and for what is not well-formed.
+ */
+function form(body: Uint8Array): ReadonlyMap<string, Uint8Array> | undefined {
+  const fields = new Map<string, Uint8Array>();
+  const pairs = Buffer.from(body)
+    .toString("latin1")
+    .split("&", MAX_FIELDS + 1);
+  if (pairs.length > MAX_FIELDS) return undefined;
+  for (const pair of pairs) {
+    const at = pair.indexOf("=");
+    const name = unescaped(at < 0 ? pair : pair.slice(0, at));
+    const value = at < 0 ? NOTHING : unescaped(pair.slice(at + 1));
+    if (name === undefined || value === undefined) return undefined;
+    const key = name.toString("latin1");
+    if (!fields.has(key)) fields.set(key, value);
   }
-  return new URLSearchParams(Buffer.from(body).toString("utf8"));
+  return fields;
 }
 
+/** A character of `text` is a byte. */
+function unescaped(text: string): Buffer | undefined {
+  if (/%(?![0-9A-Fa-f]{2})/.test(text)) return undefined;
+  const bytes = text
+    .replaceAll("+", " ")
+    .replace(/%(..)/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 16)));
+  return Buffer.from(bytes, "latin1");
+}
+
+const asText = (bytes: Uint8Array | undefined): string =>
+  Buffer.from(bytes ?? NOTHING).toString("latin1");
+
 function sign(pod: RegisteredPod, key: Uint8Array, body: Uint8Array): HttpResponse {
-  const content = form(body)?.get("content") ?? "";
-  if (content === "") return textResponse(400, "content form value not found");
+  const content = form(body)?.get("content") ?? NOTHING;
+  if (content.length === 0) return textResponse(400, "content form value not found");
   return textResponse(200, mac(key, pod.uuid, content).toString("base64"));
 }
 
@@ -171,11 +195,11 @@ const BASE64 = /^(?:[0-9A-Za-z+/]{4})*(?:[0-9A-Za-z+/]{2}==|[0-9A-Za-z+/]{3}=)?$
 
 function verify(key: Uint8Array, body: Uint8Array): HttpResponse {
   const fields = form(body);
-  const uuid = parsedUuid(fields?.get("uuid") ?? "");
+  const uuid = parsedUuid(asText(fields?.get("uuid")));
   if (uuid === undefined) return textResponse(400, "uuid field missing or malformed");
-  const content = fields?.get("content") ?? "";
-  if (content === "") return textResponse(400, "content field missing");
-  const text = fields?.get("signature") ?? "";
+  const content = fields?.get("content") ?? NOTHING;
+  if (content.length === 0) return textResponse(400, "content field missing");
+  const text = asText(fields?.get("signature"));
   if (text === "" || !BASE64.test(text)) {
     return textResponse(400, "signature field missing or corrupt");
   }

@@ -86,3 +86,26 @@ test("memory that is not to be had refuses the request", () => {
   const reader = new RequestReader(LIMITS, () => false);
   expect(reader.push(Buffer.from("GET"))).toMatchObject({ kind: "refused", status: 503 });
 });
+
+test("a line of blanks takes no longer than another line", () => {
+  const head = "GET / HTTP/1.1\r\na:";
+  for (const line of [
+    `${" ".repeat(16_000)}\0`,
+    `b${" ".repeat(16_000)}c`,
+    `${" \t".repeat(8000)}`,
+  ]) {
+    const reader = new RequestReader({ head: 32_768, body: 0 });
+    // What backtracks takes minutes for this, not milliseconds: the test would not end.
+    const outcome = reader.push(Buffer.from(`${head}${line}\r\n\r\n`, "latin1"));
+    expect(outcome.kind).toBe(line.endsWith("\0") ? "refused" : "request");
+  }
+});
+
+test("blanks around a value are not part of it", () => {
+  const outcome = read("GET / HTTP/1.1\r\na: \t b c\t \r\nd:\r\n\r\n");
+  if (outcome.kind !== "request") throw new Error(outcome.kind);
+  expect([...outcome.request.headers]).toEqual([
+    ["a", "b c"],
+    ["d", ""],
+  ]);
+});

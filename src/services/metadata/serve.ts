@@ -26,6 +26,7 @@ const PUBLIC_LIMITS: ServerLimits = {
   head: 16 * 1024,
   body: 1024 * 1024,
   memory: 32 * 1024 * 1024,
+  memoryPerAddress: 8 * 1024 * 1024,
 };
 
 /** For rkt: a manifest at a time. */
@@ -36,6 +37,7 @@ const REGISTRATION_LIMITS: ServerLimits = {
   head: 16 * 1024,
   body: 16 * 1024 * 1024,
   memory: 64 * 1024 * 1024,
+  memoryPerAddress: 64 * 1024 * 1024,
 };
 
 /** How long a pod that has ended may stay registered when nobody says that it has. */
