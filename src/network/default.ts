@@ -202,6 +202,7 @@ function connect(network: BuiltIn, target: NetworkTarget, address: string): stri
   const { gateway, subnet, prefix } = network;
   using host = new NetlinkSocket(NETLINK_ROUTE);
   const link = makeLink(host, target, target.netnsFd);
+  withoutIPv6(link);
   const near = findLink(host, link)?.index;
   using pod = inNetworkNamespace(target.netnsFd, () => new NetlinkSocket(NETLINK_ROUTE));
   const far = findLink(pod, target.ifName)?.index;
@@ -221,6 +222,19 @@ function connect(network: BuiltIn, target: NetworkTarget, address: string): stri
   // Another network may have brought a way out: the first one counts, as with the reference's plugins.
   if (network.masquerade) addDefaultRoute(pod, way);
   return link;
+}
+
+/**
+ * The pod's end is not up yet. A pod may send router advertisements (CVE-2020-10749), and a host that takes them sends what
+ * it says in IPv6 to the pod; and the host's own link-local address would be a way around its rules for IPv4.
+ */
+function withoutIPv6(link: string): void {
+  try {
+    writeFileSync(`/proc/sys/net/ipv6/conf/${link}/disable_ipv6`, "1");
+  } catch (error) {
+    // The kernel has no IPv6, or was told to do without.
+    if (!isErrno(error, "ENOENT")) throw error;
+  }
 }
 
 function addDefaultRoute(
