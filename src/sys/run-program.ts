@@ -26,6 +26,8 @@ export interface ProgramOutcome {
 }
 
 const MAX_STDERR = 64 * 1024;
+/** How long its output is waited for when it has ended: what it left behind may hold the pipe open for ever. */
+const REST_MS = 5000;
 
 /** Throws the system's error when the program cannot be started at all (ENOENT, EACCES, ENOEXEC). */
 export async function runProgram(call: ProgramCall): Promise<ProgramOutcome> {
@@ -44,12 +46,17 @@ export async function runProgram(call: ProgramCall): Promise<ProgramOutcome> {
   };
   const timer = setTimeout(() => stop({ kind: "timeout" }), call.timeoutMs);
   try {
-    const [stdout, stderr] = await Promise.all([
+    const outputs = [
       readUpTo(child.stdout, call.maxStdout, () => stop({ kind: "too-much-output" })),
       readUpTo(child.stderr, MAX_STDERR, () => undefined),
-      child.exited,
-    ]);
-    return { end: early ?? endOf(child), stdout, stderr };
+    ] as const;
+    await child.exited;
+    const rest = setTimeout(() => {
+      for (const output of outputs) output.leave();
+    }, REST_MS);
+    const [stdout, stderr] = await Promise.all(outputs.map(({ text }) => text));
+    clearTimeout(rest);
+    return { end: early ?? endOf(child), stdout: stdout ?? "", stderr: stderr ?? "" };
   } finally {
     clearTimeout(timer);
   }
@@ -64,22 +71,30 @@ function endOf(child: {
     : { kind: "signaled", signal: String(child.signalCode) };
 }
 
+interface Output {
+  readonly text: Promise<string>;
+  /** Waits for no more. */
+  leave(): void;
+}
+
 /** The first `limit` bytes as text. The rest is read and dropped, so that the writer never blocks. */
-async function readUpTo(
-  stream: ReadableStream<Uint8Array>,
-  limit: number,
-  onExcess: () => void,
-): Promise<string> {
-  const kept: Uint8Array[] = [];
-  let room = limit;
-  for await (const chunk of stream) {
-    if (chunk.length > room) onExcess();
-    if (room === 0) continue;
-    const part = chunk.subarray(0, room);
-    kept.push(part);
-    room -= part.length;
-  }
-  return Buffer.concat(kept).toString("utf8");
+function readUpTo(stream: ReadableStream<Uint8Array>, limit: number, onExcess: () => void): Output {
+  const reader = stream.getReader();
+  const read = async (): Promise<string> => {
+    const kept: Uint8Array[] = [];
+    let room = limit;
+    for (;;) {
+      const { value: chunk } = await reader.read();
+      if (chunk === undefined) break;
+      if (chunk.length > room) onExcess();
+      if (room === 0) continue;
+      const part = chunk.subarray(0, room);
+      kept.push(part);
+      room -= part.length;
+    }
+    return Buffer.concat(kept).toString("utf8");
+  };
+  return { text: read(), leave: () => void reader.cancel() };
 }
 
 /** The child leads its group (`detached`). While one of the group lives, the number is not given to another. */
