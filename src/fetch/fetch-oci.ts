@@ -2,7 +2,7 @@
 // From a source of OCI images to an image in the store: the manifest for the platform, the decision whether to trust
 // it, and only then config and layers. Every digest is checked, and the image is in the store when all of it is.
 import { createHash } from "node:crypto";
-import { writeSync } from "node:fs";
+import { write, writeSync } from "node:fs";
 import type { ImageKey } from "../appc/index.ts";
 import { type Reporter, silentReporter } from "../lib/reporter.ts";
 import { quote } from "../lib/text.ts";
@@ -287,6 +287,19 @@ function limiter(most: number): <T>(work: () => Promise<T>) => Promise<T> {
   };
 }
 
+const LARGE_CHUNK = 256 * 1024;
+
+async function writeBeside(fd: number, chunk: Uint8Array): Promise<void> {
+  for (let at = 0; at < chunk.length; ) {
+    at += await new Promise<number>((resolve, reject) => {
+      write(fd, chunk, at, chunk.length - at, null, (error, n) => {
+        if (error === null) resolve(n);
+        else reject(error);
+      });
+    });
+  }
+}
+
 type Blob = Pick<Descriptor, "digest" | "size" | "mediaType">;
 
 /** Downloads a blob unless it is there; another process that is at it is waited for. `came` hears of bytes as they come. */
@@ -308,8 +321,11 @@ async function bringBlob(
   for await (const chunk of source.blob(blob)) {
     size += chunk.length;
     if (size > blob.size) break;
+    // The kernel takes a large chunk on another thread.
+    const written = chunk.length < LARGE_CHUNK ? undefined : writeBeside(file.fd, chunk);
     hash.update(chunk);
-    for (let at = 0; at < chunk.length; ) at += writeSync(file.fd, chunk, at);
+    if (written !== undefined) await written;
+    else for (let at = 0; at < chunk.length; ) at += writeSync(file.fd, chunk, at);
     came(chunk.length);
   }
   const actual = `${algorithm}:${hash.digest("hex")}`;

@@ -23,7 +23,7 @@ export interface OciSource {
   tagged(tag: string): Promise<SourceManifest | undefined>;
   /** What refers to a manifest (OCI 1.1 referrers, with the fallback tag); empty when there is none. */
   referrers(digest: Digest): Promise<readonly Descriptor[]>;
-  /** The bytes of a blob as they come, at most `descriptor.size` of them. Resumes by itself. */
+  /** The bytes of a blob as they come, at most `descriptor.size` of them. Resumes by itself. A chunk is good until the next is asked for. */
   blob(descriptor: Descriptor): AsyncIterable<Uint8Array>;
   close(): Promise<void>;
 }

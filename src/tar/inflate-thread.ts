@@ -63,7 +63,7 @@ export function startInflate(job: Omit<InflateJob, "shared">): InflateThread {
 }
 
 function start(): Idle {
-  const worker = new Worker(WORKER);
+  const worker = new Worker(WORKER, { smol: true });
   worker.unref();
   const shared = makeRing();
   return { worker, shared, ring: new RingReader(shared) };

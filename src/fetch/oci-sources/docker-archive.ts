@@ -2,6 +2,7 @@
 // `docker-archive:FILE[:NAME:TAG]`: what `docker save` writes. Since Docker 25 there is an OCI layout in it, whose
 // manifest is taken; before, only a list of files, of which the manifest is made here.
 import { createHash } from "node:crypto";
+import { readSync } from "node:fs";
 import { isErrno } from "../../lib/errors.ts";
 import { quote } from "../../lib/text.ts";
 import {
@@ -10,13 +11,15 @@ import {
   MAX_DOCUMENT_BYTES,
   MEDIA_TYPES,
   OciError,
+  parseConfig,
   parseManifest,
   type SourceManifest,
 } from "../../oci/index.ts";
+import { detectCompression, SNIFF_LENGTH } from "../../tar/compression.ts";
 import { digestOfBytes } from "../digest.ts";
 import { parseDockerReference } from "../docker-reference.ts";
 import { FetchError } from "../errors.ts";
-import { type ImageFiles, readWhole, streamOf } from "./files.ts";
+import { type FileRange, type ImageFiles, readWhole, streamOf } from "./files.ts";
 import { blobName, blobOf, type LocalNames, type LocalOciSource, readIndex } from "./layout.ts";
 
 interface SavedImage {
@@ -143,14 +146,17 @@ async function makeManifest(
   const configDigest = digestOfBytes(config);
   made.set(configDigest, saved.config);
   const layers: object[] = [];
-  for (const name of saved.layers) {
+  const diffIDs = diffIDsOf(config);
+  for (const [index, name] of saved.layers.entries()) {
     using file = files.open(name);
     if (file === undefined) {
       throw new FetchError("FILE_UNREADABLE", `the archive does not have ${quote(name)}`);
     }
-    const hash = createHash("sha256");
-    for await (const chunk of streamOf(file, name)) hash.update(chunk);
-    const digest = `sha256:${hash.digest("hex")}` as Digest;
+    const said = diffIDs.length === saved.layers.length ? diffIDs[index] : undefined;
+    const digest =
+      said !== undefined && isPlainTar(file)
+        ? said
+        : (`sha256:${await sha256Of(file, name)}` as Digest);
     made.set(digest, name);
     layers.push({
       mediaType: "application/vnd.docker.image.rootfs.diff.tar",
@@ -167,4 +173,26 @@ async function makeManifest(
     }),
   );
   return { bytes, mediaType: MEDIA_TYPES.dockerManifest, digest: digestOfBytes(bytes) };
+}
+
+/** What the layers are said to be: of one that is not compressed, the digest too. Who fetches it checks that. */
+function diffIDsOf(config: Uint8Array): readonly Digest[] {
+  try {
+    return parseConfig(config).rootfs.diffIDs;
+  } catch (error) {
+    // It is told where the config is used.
+    if (error instanceof OciError) return [];
+    throw error;
+  }
+}
+
+function isPlainTar({ fd, offset, size }: FileRange): boolean {
+  const head = Buffer.alloc(Math.min(SNIFF_LENGTH, size));
+  return detectCompression(head.subarray(0, readSync(fd, head, 0, head.length, offset))) === "tar";
+}
+
+async function sha256Of(file: FileRange, name: string): Promise<string> {
+  const hash = createHash("sha256");
+  for await (const chunk of streamOf(file, name)) hash.update(chunk);
+  return hash.digest("hex");
 }

@@ -40,11 +40,12 @@ export function readWhole(files: ImageFiles, name: string, limit: number): Uint8
   return bytes;
 }
 
-/** The bytes of a file, each chunk with memory of its own. */
+/** The bytes of a file; a chunk is good until the next is asked for. */
 export async function* streamOf(file: FileRange, name: string): AsyncGenerator<Uint8Array> {
+  const buffer = Buffer.allocUnsafeSlow(Math.min(CHUNK, file.size));
   for (let at = 0; at < file.size; ) {
-    const buffer = Buffer.allocUnsafeSlow(Math.min(CHUNK, file.size - at));
-    const n = readSync(file.fd, buffer, 0, buffer.length, file.offset + at);
+    const wanted = Math.min(buffer.length, file.size - at);
+    const n = readSync(file.fd, buffer, 0, wanted, file.offset + at);
     if (n === 0) throw becameShorter(name);
     at += n;
     yield buffer.subarray(0, n);

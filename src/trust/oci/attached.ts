@@ -145,7 +145,7 @@ async function readBlob(source: OciSource, blob: Descriptor, most: number): Prom
   for await (const part of source.blob(blob)) {
     size += part.length;
     if (size > blob.size) break;
-    parts.push(part);
+    parts.push(Buffer.from(part));
   }
   const bytes = Buffer.concat(parts);
   if (size !== blob.size || digestOf(bytes, blob.digest) !== blob.digest) {
