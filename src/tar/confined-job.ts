@@ -38,7 +38,7 @@ export async function runConfinedJob(words: readonly string[]): Promise<number> 
   try {
     outcome = await runJob(words);
   } catch (error) {
-    outcome = { failed: errorChain(error).map(failureOf) };
+    outcome = { failed: errorChain(error).map((each, depth) => failureOf(each, depth === 0)) };
   }
   const bytes = Buffer.from(JSON.stringify(outcome));
   for (let at = 0; at < bytes.length; ) at += writeSync(STDERR, bytes, at);
@@ -84,10 +84,14 @@ function streamOf(fd: number): StreamInput {
   });
 }
 
-function failureOf(error: Error): ConfinedFailure {
+function failureOf(error: Error, isOutermost: boolean): ConfinedFailure {
   const { message } = error;
   const code = "code" in error ? String(error.code) : "";
   if (error instanceof RktError) return { kind: "archive", code, message };
   const kind = /^E[A-Z0-9]+$/.test(code) ? "system" : "bug";
-  return { kind, code, message: kind === "bug" ? (error.stack ?? message) : message };
+  return {
+    kind,
+    code,
+    message: isOutermost && kind === "bug" ? (error.stack ?? message) : message,
+  };
 }
