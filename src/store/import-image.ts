@@ -4,7 +4,6 @@
 // exist, and it comes last. Manifest and record are on disk by then. The blob may not be: waiting for a
 // gigabyte would double the time of a fetch, and what a power failure takes of it is noticed by its size
 // and hash before it is used, and fetched again.
-import { createHash } from "node:crypto";
 import {
   closeSync,
   fchmodSync,
@@ -27,7 +26,8 @@ import { isErrno } from "../lib/errors.ts";
 import { quote } from "../lib/text.ts";
 import { removeFile } from "../sys/remove-file.ts";
 import { validateArchive } from "../tar/aci.ts";
-import { decompress, detectCompression, SNIFF_LENGTH } from "../tar/compression.ts";
+import { detectCompression, SNIFF_LENGTH } from "../tar/compression.ts";
+import type { Compression } from "../tar/stream.ts";
 import {
   assertVerified,
   type RawImage,
@@ -87,18 +87,19 @@ export async function importImage(
     return store(paths, { file, ...keyOfDigest(digest), ...checked }, options);
   }
   using temporary = createTemporary(paths.casTmp);
-  const hash = createHash("sha512");
-  const sink = (chunk: Uint8Array): void => {
-    hash.update(chunk);
-    for (let at = 0; at < chunk.length; ) at += writeSync(temporary.fd, chunk, at);
-  };
-  const maxBytes = Math.max(MIN_UNPACKED, raw.size * MAX_RATIO);
-  await decompress(raw.fd, compression, sink, { maxBytes });
-  const digest = hash.digest("hex");
+  const digest = await unpack(raw, compression, temporary.fd);
   const checked = await checkCandidate(image, temporary.fd, options);
   const imported = store(paths, { file: temporary, ...keyOfDigest(digest), ...checked }, options);
   removeFile(ownPath(raw));
   return imported;
+}
+
+/** Gives the digest of what was compressed. */
+async function unpack(raw: RawImage, kind: Compression, to: number): Promise<string> {
+  const { openArchive, writeArchive } = await import("../tar/confined.ts");
+  const maxBytes = Math.max(MIN_UNPACKED, raw.size * MAX_RATIO);
+  using archive = openArchive({ fd: raw.fd, kind, algorithm: "sha512", maxBytes });
+  return await writeArchive(archive, to);
 }
 
 /**

@@ -2,7 +2,7 @@
 // Decompressing and unpacking a layer in processes without power over anything else (docs/decisions/0009). One only
 // decompresses: it has no files at all, and its output is hashed here. Another has the layer's directory, which is a
 // mount of its own, and the archive with the right hash. What either says is checked like all that comes from outside.
-import { closeSync, openSync, write } from "node:fs";
+import { closeSync, openSync, write, writeSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { isErrno } from "../lib/errors.ts";
 import { openBelow } from "../sys/at.ts";
@@ -58,9 +58,12 @@ export interface ArchiveSource {
   readonly maxBytes: number;
 }
 
-/** `source.fd` must stay open until the result is disposed. An archive that is not compressed needs no process. */
+/**
+ * `source.fd` must stay open until the result is disposed. No process is needed for an archive that is not compressed,
+ * and none can be made by a user who is not root, and so has no power to take away.
+ */
 export function openArchive({ fd, kind, algorithm, maxBytes }: ArchiveSource): ConfinedArchive {
-  if (kind === "tar") {
+  if (kind === "tar" || process.geteuid?.() !== 0) {
     const thread = startInflate({ fd, kind, algorithm, maxBytes });
     return {
       next: () => thread.next(),
@@ -92,6 +95,22 @@ export function openArchive({ fd, kind, algorithm, maxBytes }: ArchiveSource): C
       closeSync(pipe.read);
     },
   };
+}
+
+/** Other work of this process gets its turn so often. */
+const SLICE_MS = 20;
+
+/** Writes the archive to a file at its position and gives its digest. */
+export async function writeArchive(archive: ConfinedArchive, fd: number): Promise<string> {
+  let turn = performance.now();
+  for (let chunk = archive.next(); chunk !== undefined; chunk = archive.next()) {
+    for (let at = 0; at < chunk.length; ) at += writeSync(fd, chunk, at);
+    if (performance.now() - turn > SLICE_MS) {
+      await new Promise((resolve) => setImmediate(resolve));
+      turn = performance.now();
+    }
+  }
+  return await archive.digest();
 }
 
 function digestOf(thread: InflateThread): string {

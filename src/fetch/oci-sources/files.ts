@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The files of a local OCI image by name: of a directory, or of a tar archive that holds one. Nobody's word is taken:
 // who asks checks every digest.
-import { closeSync, constants, fstatSync, openSync, readSync, writeSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import { join, posix } from "node:path";
 import { isErrno } from "../../lib/errors.ts";
 import { quote } from "../../lib/text.ts";
 import { createTemporary, type TemporaryFile } from "../../store/index.ts";
-import { decompress, detectCompression, SNIFF_LENGTH } from "../../tar/compression.ts";
+import { detectCompression, SNIFF_LENGTH } from "../../tar/compression.ts";
 import { readTar } from "../../tar/read.ts";
 import { FetchError } from "../errors.ts";
 
@@ -109,14 +109,9 @@ export async function archiveFiles(
     if (kind !== "tar") {
       const file = createTemporary(tmpDir);
       unpacked = file;
-      await decompress(
-        source,
-        kind,
-        (chunk) => {
-          for (let at = 0; at < chunk.length; ) at += writeSync(file.fd, chunk, at);
-        },
-        { maxBytes: limit },
-      );
+      const { openArchive, writeArchive } = await import("../../tar/confined.ts");
+      using archive = openArchive({ fd: source, kind, algorithm: "sha256", maxBytes: limit });
+      await writeArchive(archive, file.fd);
     }
     return tarFiles(source, unpacked);
   } catch (error) {
