@@ -8,6 +8,7 @@ import { NETLINK_NETFILTER, NetlinkSocket } from "../sys/netlink.ts";
 import { removeFile } from "../sys/remove-file.ts";
 import { findTool, runTool } from "../sys/run-tool.ts";
 import { NetworkError } from "./errors.ts";
+import { forgetFlows } from "./flows.ts";
 import { IPTABLES_JUMPS, iptablesRules, NFT_REMOVE, nftRules, TABLE } from "./masquerade.ts";
 import { generationIn, getGeneration, getTable } from "./netlink-messages.ts";
 import { RUN_DIRECTORY } from "./network-lock.ts";
@@ -69,6 +70,7 @@ export function dropForwardings(gone: (entry: Forwarding) => boolean): void {
   const kept = list.filter((entry) => !gone(entry));
   if (kept.length === list.length) return;
   applyRules(true, kept);
+  forgetFlows(list.filter(gone));
   forgetForwardings(gone);
 }
 

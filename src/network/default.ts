@@ -24,6 +24,7 @@ import type {
   PortMapping,
 } from "./driver.ts";
 import { NetworkError } from "./errors.ts";
+import { forgetFlows } from "./flows.ts";
 import { findLink, hasLink, makeLink, removeLink } from "./host-links.ts";
 import { toNumber } from "./ipv4.ts";
 import { addAddress, addRoute, setLinkUp } from "./netlink-messages.ts";
@@ -120,6 +121,8 @@ function attach(network: BuiltIn, target: NetworkTarget, options: NetworkArgumen
     // Also for a pod that needs none: those of other pods may have been flushed, and they guard their links.
     const mapped = options.ports.length > 0;
     if (network.masquerade || mapped || listForwardings().length > 0) applyRules(mapped);
+    // Also those that found nobody before.
+    forgetFlows(ports(address));
   } catch (error) {
     tryRelease(network, { address, uuid, ifName });
     throw explain(error, network);
@@ -293,6 +296,7 @@ function finish(
   );
   if (!used && listForwardings().every((entry) => entry.plugins !== undefined || gone(entry))) {
     removeRules();
+    forgetFlows(listForwardings().filter(gone));
     forgetForwardings(gone);
   } else dropForwardings(gone);
   for (const address of freed) freeAddress(network.name, address);

@@ -10,6 +10,8 @@ const SOCK_CLOEXEC = 0o2000000;
 const NLM_F_REQUEST = 1;
 const NLM_F_ACK = 4;
 const NLMSG_ERROR = 2;
+/** The end of a list (NLM_F_DUMP), in place of an acknowledgement. */
+const NLMSG_DONE = 3;
 const HEADER = 16;
 
 export const NETLINK_ROUTE = 0;
@@ -95,7 +97,7 @@ export class NetlinkSocket implements Disposable {
       const length = check(libcNetwork().recv(this.#fd, ptr(buffer), buffer.length, 0), "recv");
       for (const { type, sequence, body } of splitMessages(buffer.slice(0, length))) {
         if (!waiting.has(sequence)) continue;
-        if (type !== NLMSG_ERROR) {
+        if (type !== NLMSG_ERROR && type !== NLMSG_DONE) {
           replies.push({ type, body });
           continue;
         }
