@@ -80,11 +80,17 @@ async function register(pod: PodToRegister, token: string): Promise<number> {
 function explain(error: unknown): unknown {
   if (error instanceof RktError) return error;
   return new Stage0Error("METADATA_SERVICE", "could not reach the metadata service", {
-    cause: error,
+    cause: nobodyListens(error) ? new Error(`nothing listens on ${REGISTRATION_SOCKET}`) : error,
     remedy:
       "make sure that it is running: rkt metadata-service, or systemctl start rkt-metadata.socket",
   });
 }
+
+/** No socket, or one that its service left behind: what fetch says of it is about addresses. */
+const nobodyListens = (error: unknown): boolean =>
+  ["ENOENT", "ECONNREFUSED", "ConnectionRefused", "FailedToOpenSocket"].includes(
+    String((error as { readonly code?: unknown }).code),
+  );
 
 async function ask(method: string, path: string, body?: Uint8Array): Promise<Response> {
   const response = await fetch(`http://localhost${path}`, {

@@ -241,10 +241,14 @@ test("a pod that ends is forgotten, whether rkt says so or not", async () => {
 test("without a service a pod does not start, and a prepared one can be tried again", async () => {
   await using rkt = newRkt();
   await ready(rkt);
-  await rkt.fails(
-    ["run", "--mds-register", IMAGE, "--", "-c", "exit"],
-    "could not reach the metadata service",
-  );
+  const nobody = `could not reach the metadata service: nothing listens on ${SOCKET}`;
+  await rkt.fails(["run", "--mds-register", IMAGE, "--", "-c", "exit"], nobody);
+  // A service that was killed leaves its socket.
+  const dead = await service(rkt);
+  dead.kill("SIGKILL");
+  await dead.finished;
+  expect(existsSync(SOCKET)).toBe(true);
+  await rkt.fails(["run", "--mds-register", IMAGE, "--", "-c", "exit"], nobody);
   const uuid = (await rkt.ok(["prepare", IMAGE, "--", "-c", "echo $AC_METADATA_URL"])).trim();
   await rkt.fails(["run-prepared", "--mds-register", uuid], "could not reach the metadata service");
   expect(existsSync(join(rkt.data, "pods/prepared", uuid, "mds-registered"))).toBe(false);
