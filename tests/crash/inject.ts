@@ -156,6 +156,7 @@ function aboutCall(line: string, base: string): string {
     .replaceAll(/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g, "UUID")
     .replaceAll(/sha512-[0-9a-f]{32,128}(\.\.\.)?/g, "KEY")
     .replaceAll(/\/sha512\/[0-9a-f]{2}\b/g, "/sha512/AB")
+    .replaceAll(/sha256([/-])[0-9a-f]{64}\b/g, "sha256$1DIGEST")
     .replaceAll(/\b(import-)?[0-9a-f]{12,24}\b/g, "$1RANDOM")
     .replaceAll(/\/proc\/\d+/g, "/proc/PID")
     .replaceAll(/\b(\d+\.){3}\d+(:\d+)?/g, "ADDRESS")
@@ -168,7 +169,8 @@ function aboutCall(line: string, base: string): string {
       isRemoval(call) ? "$1/*" : "$&",
     )
     .replace(/^\/data\/((cas|pods)(\/[a-zA-Z-]+)?|tmp|locks)$/, "/data/LAYOUT")
-    .replace(/((cas\/tree\/deps-KEY|stage2\/[^/ ]+)\/rootfs)[/ ].*/, "$1/*");
+    .replace(/((cas\/tree\/deps-KEY|stage2\/[^/ ]+)\/rootfs)[/ ].*/, "$1/*")
+    .replace(/(cas\/oci\/layer\/sha256\/DIGEST\/diff)[/ ].*/, "$1/*");
   return `${call} ${text}`.slice(0, 240);
 }
 

@@ -3,7 +3,7 @@
 import { Database } from "bun:sqlite";
 import { createHash } from "node:crypto";
 import { type Dirent, lstatSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { processesBelow, type Rkt } from "../support/rkt.ts";
 import { exists, mountsBelow } from "../support/temp.ts";
 
@@ -40,6 +40,11 @@ export class Reference {
     for (const tree of renderedTrees(rkt)) {
       const expected = this.#trees.get(basename(tree));
       if (expected !== digestTree(tree)) yield `T1: rendered, but not whole: ${tree}`;
+    }
+    for (const file of filesBelow(join(cas, "oci/blob"))) {
+      const algorithm = basename(dirname(file));
+      const hash = createHash(algorithm).update(readFileSync(file)).digest("hex");
+      if (basename(file) !== hash) yield `B1: OCI blob is not its name: ${file}`;
     }
     for (const pod of podsIn(rkt, "prepared")) {
       const shape = new Set(shapeOf(pod));
@@ -112,6 +117,13 @@ export function* orphans(rkt: Rkt): Iterable<string> {
   const rows = new Set(indexRows(rkt));
   for (const key of rows) if (!blobs.has(key)) yield `I1: index row without a blob: ${key}`;
   for (const key of blobs) if (!rows.has(key)) yield `I1: blob without an index row: ${key}`;
+  const named = new Set(filesBelow(join(cas, "imageRecord")).flatMap(ociDigests));
+  for (const file of filesBelow(join(cas, "oci/blob"))) {
+    if (!named.has(basename(file))) yield `G6: OCI blob of no image: ${file}`;
+  }
+  for (const layer of ociLayers(rkt)) {
+    if (!exists(join(layer, "rendered"))) yield `G6: layer that is not rendered: ${layer}`;
+  }
   for (const name of namesIn(join(cas, "imagelocks"))) {
     if (!blobs.has(name)) yield `G5: lock of a lost image: ${name}`;
   }
@@ -134,6 +146,7 @@ export function* remains(rkt: Rkt): Iterable<string> {
     if (!LASTING.has(name)) yield `G: file: ${name}`;
   }
   for (const tree of namesIn(join(rkt.data, "cas/tree"))) yield `G: tree: ${tree}`;
+  for (const layer of ociLayers(rkt)) yield `G: layer: ${layer}`;
   for (const key of indexRows(rkt)) yield `G: index row: ${key}`;
 }
 
@@ -156,11 +169,27 @@ export function podsIn(rkt: Rkt, folder: string): string[] {
   return namesIn(path).map((name) => join(path, name));
 }
 
+/** Trees, and the layers of OCI images, which have the same rules. */
 function renderedTrees(rkt: Rkt): string[] {
   const trees = join(rkt.data, "cas/tree");
   return namesIn(trees)
     .map((name) => join(trees, name))
+    .concat(ociLayers(rkt))
     .filter((tree) => exists(join(tree, "rendered")));
+}
+
+function ociLayers(rkt: Rkt): string[] {
+  const layers = join(rkt.data, "cas/oci/layer");
+  return namesIn(layers).flatMap((algorithm) =>
+    namesIn(join(layers, algorithm)).map((name) => join(layers, algorithm, name)),
+  );
+}
+
+/** All digests that a record names, whatever they are of. */
+function ociDigests(record: string): readonly string[] {
+  return [...readFileSync(record, "utf8").matchAll(/sha(?:256|512):([0-9a-f]+)/g)].map(
+    ([, hex = ""]) => hex,
+  );
 }
 
 function namesIn(directory: string): string[] {
@@ -183,7 +212,7 @@ function shapeOf(pod: string): string[] {
   return entriesBelow(pod).map((entry) => join(entry.parentPath, entry.name).slice(pod.length));
 }
 
-/** A hash over what an app would see: names, types, modes, owners, times, content. */
+/** A hash over what an app would see: names, types, modes, owners, content, and in trees times: a layer has directories that it does not describe. */
 function digestTree(tree: string): string {
   const hash = createHash("sha256");
   const paths = entriesBelow(tree)

@@ -4,6 +4,7 @@ import { afterAll, expect } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { buildAci, busyboxAci, compress } from "../support/aci.ts";
 import { needs } from "../support/needs.ts";
+import { BUSYBOX, writeImage } from "../support/oci-layout.ts";
 import type { Rkt } from "../support/rkt.ts";
 import { newKey } from "../support/signing.ts";
 import { newSite } from "../support/site.ts";
@@ -47,6 +48,27 @@ async function fetchAndRun(rkt: Rkt): Promise<void> {
   expect(output).toBe("works\n");
 }
 
+/** Two layers, the second of which takes something away from the first. */
+async function archive(rkt: Rkt): Promise<void> {
+  const layout = `${rkt.work}/layout`;
+  const items = [
+    { name: "hello", content: "works\n" },
+    { name: "bin/.wh.wc", content: "" },
+  ];
+  writeImage(layout, { layers: [BUSYBOX, { items }] });
+  Bun.spawnSync(["tar", "-C", layout, "-cf", `${rkt.work}/image.tar`, "."]);
+}
+
+const OCI_FETCH = ["--insecure-options=image", "fetch"];
+const ociArchive = (rkt: Rkt): string => `oci-archive:${rkt.work}/image.tar`;
+
+async function fetchAndRunOci(rkt: Rkt): Promise<void> {
+  const key = (await rkt.ok([...OCI_FETCH, "--full", ociArchive(rkt)])).trim();
+  await rkt.ok(["image", "verify", key]);
+  const run = ["--insecure-options=image", "run", "--net=none", key];
+  expect(await rkt.ok([...run, "--", "-c", "cat /hello; ls /bin/wc || true"])).toBe("works\n");
+}
+
 const OPERATIONS: readonly Operation[] = [
   { name: "a first fetch of a file", before: trustAndSign, args: fetchFile, after: fetchAndRun },
   {
@@ -64,6 +86,24 @@ const OPERATIONS: readonly Operation[] = [
     keepsPartial: true,
     // As with a file.
     leaveOut: /\/cas\/(tree|treestorelocks)\//,
+  },
+  {
+    name: "a fetch of an OCI archive",
+    before: archive,
+    args: (rkt) => [...OCI_FETCH, ociArchive(rkt)],
+    after: fetchAndRunOci,
+    // As with a file.
+    leaveOut: /\/cas\/(db|imagelocks|treestorelocks)\//,
+  },
+  {
+    name: "image rm of an OCI image",
+    async before(rkt) {
+      await archive(rkt);
+      await rkt.ok([...OCI_FETCH, ociArchive(rkt)]);
+    },
+    args: () => ["image", "rm", "local/image"],
+    removes: true,
+    after: fetchAndRunOci,
   },
   {
     name: "a fetch of an image that is there",

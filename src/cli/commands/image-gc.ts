@@ -28,6 +28,8 @@ export const run: Run<typeof imageGcFlags> = async ({ context, flags }) => {
   }
   store.removeStale({ now, gracePeriodMs });
   const removed = store.collectImages({ inUse: runningImages(dataDir), gracePeriodMs, now });
+  // The layers of OCI images are waste only now.
+  if (removed.length > 0) store.removeStale({ now, gracePeriodMs });
   for (const key of removed) sayRemoved(context, key);
   sayCount(context, removed.length);
   return 0;
