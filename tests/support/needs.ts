@@ -26,6 +26,9 @@ const WAYS = {
   nft: () => Bun.which("nft") !== null || "nft is missing",
   iptables: () => Bun.which("iptables") !== null || "iptables is missing",
   skopeo: () => Bun.which("skopeo") !== null || "skopeo is missing",
+  debian: () =>
+    existsSync("/usr/share/base-passwd/passwd.master") ||
+    "this is no Debian system to take files of",
   umoci: () => Bun.which("umoci") !== null || "umoci is missing",
   strace: () => Bun.which("strace") !== null || "strace is missing",
   registry: () =>
