@@ -49,7 +49,7 @@ export function onFreshFileSystem(
   }
 }
 
-/** A row in seconds; its note is the peak memory of one process of the command. */
+/** A row in seconds; its note is the peak memory of the largest process of the command. */
 export function secondsRow(name: string, samples: readonly Sample[]): Row {
   const values = samples.map((each) => each.milliseconds / 1000);
   return {

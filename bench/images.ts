@@ -8,6 +8,7 @@ import {
   createReadStream,
   linkSync,
   mkdirSync,
+  readFileSync,
   statSync,
   writeFileSync,
 } from "node:fs";
@@ -25,8 +26,8 @@ interface Load {
 }
 
 const LOADS: readonly Load[] = [
-  { title: "190 MB in 9,700 files", files: 9700, bytes: 190e6, rounds: 5 },
-  { title: "1 GiB in one file", files: 1, bytes: 2 ** 30, rounds: 3 },
+  { title: "190 MB in 9,700 files", files: 9700, bytes: 190e6, rounds: 3 },
+  { title: "1 GiB in one file", files: 1, bytes: 2 ** 30, rounds: 2 },
 ];
 
 const WITHIN_FLOOR = 1.3;
@@ -229,6 +230,9 @@ async function measureLoad(world: World, load: Load): Promise<Report[]> {
     const [ours = [], least = []] = [...samples.values()];
     const ratio = seconds(ours) / seconds(least);
     const peak = peakOf(ours) / 1e6;
+    const [name = "", command] = Object.entries(commands)[0] ?? [];
+    if (command === undefined) throw new Error("no contenders");
+    const all = memoryOfAll(world, size, command);
     return {
       title: `Fetch, verify and unpack of an image of one layer: ${load.title}, ${form}`,
       rows: [...samples].map(([name, list]) => secondsRow(name, list)),
@@ -238,12 +242,44 @@ async function measureLoad(world: World, load: Load): Promise<Report[]> {
           text: `within ${WITHIN_FLOOR} x floor: ${ratio.toFixed(2)}`,
           met: ratio <= WITHIN_FLOOR,
         },
-        { text: `peak memory ≤ ${PEAK_MB} MB: ${peak.toFixed(0)} MB`, met: peak <= PEAK_MB },
+        {
+          text: `peak memory of a process ≤ ${PEAK_MB} MB: ${peak.toFixed(0)} MB; of all of ${name} at once ${(all / 1e6).toFixed(0)} MB (PSS)`,
+          met: peak <= PEAK_MB,
+        },
       ],
     };
   });
   must(["rm", "-rf", world.dir.join("images")]);
   return reports;
+}
+
+/** What all processes of a command use at most at once, looked at every 20 ms: PSS, so that shared pages count once. */
+function memoryOfAll(world: World, size: number, command: Command): number {
+  const watch = `
+    out=$1; shift
+    "$@" >/dev/null & pid=$!
+    while [ -d /proc/$pid ]; do
+      sum=0
+      for one in $(pgrep -g 0 -x 'rkt|stage1|rkt-confined|memfd.*'); do
+        kb=$(awk '/^Pss:/ { print $2 }' /proc/$one/smaps_rollup 2>/dev/null)
+        sum=$((sum + \${kb:-0}))
+      done
+      echo $sum
+      sleep 0.02
+    done > "$out"
+    wait $pid`;
+  const out = world.dir.join("pss");
+  onFreshFileSystem(world, size, (mount) => [
+    "setsid",
+    "--wait",
+    "bash",
+    "-c",
+    watch,
+    "bash",
+    out,
+    ...command(mount),
+  ]);
+  return Math.max(...readFileSync(out, "utf8").trim().split("\n").map(Number)) * 1024;
 }
 
 const seconds = (samples: readonly Sample[]): number =>
