@@ -117,10 +117,11 @@ function attach(network: BuiltIn, target: NetworkTarget, options: NetworkArgumen
     if (options.ports.length > 0) noteForwardings(ports(address));
     const link = connect(network, target, address);
     enableForwarding();
-    if (options.ports.length > 0) routeLoopback(link);
     // Also for a pod that needs none: those of other pods may have been flushed, and they guard their links.
     const mapped = options.ports.length > 0;
     if (network.masquerade || mapped || listForwardings().length > 0) applyRules(mapped);
+    // Only now that the rules guard it.
+    if (mapped) routeLoopback(link);
     // Also those that found nobody before.
     forgetFlows(ports(address));
   } catch (error) {

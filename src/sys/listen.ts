@@ -11,6 +11,8 @@ const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
 const SO_REUSEADDR = 2;
+const SO_ACCEPTCONN = 30;
+const SO_DOMAIN = 39;
 const F_GETFL = 3;
 const F_SETFL = 4;
 const BACKLOG = 256;
@@ -59,6 +61,18 @@ function listening(
     closeSync(fd);
     throw error;
   }
+}
+
+/** False also for what is no socket, or no descriptor. */
+export function isListeningUnix(fd: number): boolean {
+  return socketOption(fd, SO_DOMAIN) === AF_UNIX && socketOption(fd, SO_ACCEPTCONN) === 1;
+}
+
+function socketOption(fd: number, option: number): number | undefined {
+  const value = new Int32Array(1);
+  const size = new Uint32Array([value.byteLength]);
+  const status = libcNetwork().getsockopt(fd, SOL_SOCKET, option, ptr(value), ptr(size));
+  return status === 0 ? value[0] : undefined;
 }
 
 /** For a socket that somebody else made: nothing may wait in accept(2). */

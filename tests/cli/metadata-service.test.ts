@@ -15,7 +15,7 @@ import {
 } from "node:fs";
 import { createConnection } from "node:net";
 import { join } from "node:path";
-import { listenUnix } from "../../src/sys/listen.ts";
+import { listenTcp4, listenUnix } from "../../src/sys/listen.ts";
 import { busyboxAci } from "../support/aci.ts";
 import { needs } from "../support/needs.ts";
 import { FIXED_ENV, newRkt, RKT, type Rkt, type Running } from "../support/rkt.ts";
@@ -282,6 +282,14 @@ test("what is in its way is said in a sentence", async () => {
   await rkt.fails(["metadata-service"], `cannot listen on port ${PORT}: `);
   taken.stop();
   await rkt.fails(["metadata-service"], "one is wanted", { env: { LISTEN_FDS: "2" } });
+  const tcp = listenTcp4(0);
+  const given = Bun.spawnSync([RKT, `--dir=${rkt.data}`, "metadata-service"], {
+    env: { ...FIXED_ENV, LISTEN_FDS: "1" },
+    stdio: ["ignore", "ignore", "pipe", tcp],
+  });
+  closeSync(tcp);
+  expect(given.exitCode).toBe(254);
+  expect(given.stderr.toString()).toContain("it is not a unix socket that listens");
   await rkt.ok(["list"]);
   mkdirSync(join(rkt.data, "metadata-service"), { mode: 0o700 });
   const key = join(rkt.data, "metadata-service/hmac.key");

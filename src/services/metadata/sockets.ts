@@ -4,7 +4,7 @@ import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { isErrno } from "../../lib/errors.ts";
 import { REGISTRATION_SOCKET } from "../../pod/metadata.ts";
-import { listenTcp4, listenUnix, makeNonBlocking } from "../../sys/listen.ts";
+import { isListeningUnix, listenTcp4, listenUnix, makeNonBlocking } from "../../sys/listen.ts";
 import { type Lock, tryLockFile } from "../../sys/lock.ts";
 import { explained, MetadataError } from "./errors.ts";
 
@@ -44,6 +44,14 @@ function passedSocket({ LISTEN_FDS: count, LISTEN_PID: pid }: Environment): numb
     throw new MetadataError(
       "METADATA_SOCKET",
       "cannot use the sockets of LISTEN_FDS: one is wanted, for registrations",
+    );
+  }
+  // On a socket of the network anybody could register pods; what is no socket at all was not passed by systemd.
+  if (!isListeningUnix(FIRST_PASSED_FD)) {
+    throw new MetadataError(
+      "METADATA_SOCKET",
+      "cannot use the socket of LISTEN_FDS: it is not a unix socket that listens",
+      { remedy: `ListenStream=${REGISTRATION_SOCKET} in the socket unit` },
     );
   }
   makeNonBlocking(FIRST_PASSED_FD);
