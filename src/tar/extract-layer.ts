@@ -49,7 +49,10 @@ export interface LayerTarget {
 export type LargeFiles = ReadonlyMap<number, Uint8Array>;
 
 /** Files larger than this are written and hashed piece by piece. */
-export const LARGE = 128 * 1024;
+export const LARGE = 4096;
+
+/** So many at most are told of: their hashes are kept in memory, and pass through a pipe. */
+const MAX_LARGE = 100_000;
 
 export interface ExtractedLayer {
   readonly large: LargeFiles;
@@ -205,7 +208,10 @@ class LayerExtractor implements Disposable {
   #writeLarge(entry: TarEntry, fd: number): void {
     const hash = new Bun.CryptoHasher("sha256");
     this.#archive.writeTo(fd, entry.dataOffset, entry.size, (part) => hash.update(part));
-    this.largeFiles.set(fstatSync(fd).ino, hash.digest());
+    const { ino } = fstatSync(fd);
+    // The number may have been another file's, which is gone.
+    if (this.largeFiles.size < MAX_LARGE) this.largeFiles.set(ino, hash.digest());
+    else this.largeFiles.delete(ino);
   }
 
   #makeDirectory(entry: TarEntry): void {
