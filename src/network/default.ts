@@ -5,7 +5,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { isErrno } from "../lib/errors.ts";
-import { quote } from "../lib/text.ts";
+import { quote, stripControl } from "../lib/text.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../sys/netlink.ts";
 import { inNetworkNamespace } from "../sys/network-namespace.ts";
 import { applyRules, dropForwardings, removeRules } from "./apply-rules.ts";
@@ -148,7 +148,17 @@ function explain(error: unknown, network: BuiltIn): unknown {
 
 /** As rkt's documentation has it: `--net=default:IP=172.16.28.33`. */
 function wantedAddress({ name, subnet, first, last }: BuiltIn, args: string): string | undefined {
-  const pair = args.split(";").find((word) => word.toUpperCase().startsWith("IP="));
+  const words = args.split(";").filter((word) => word !== "");
+  const pair = words.find((word) => word.toUpperCase().startsWith("IP="));
+  // As the plugin host-local: a word that it does not know is a mistake, unless it is told otherwise.
+  const strange = words.find((word) => word !== pair && !/^IgnoreUnknown=/i.test(word));
+  if (strange !== undefined && !words.some((word) => /^IgnoreUnknown=(1|true)$/i.test(word))) {
+    throw new NetworkError(
+      "NETWORK_LIST",
+      `network ${quote(name)} provided with invalid arguments: ${stripControl(strange).slice(0, 200)}`,
+      { remedy: "the built-in networks take IP=ADDRESS" },
+    );
+  }
   if (pair === undefined) return undefined;
   const address = pair.slice(3);
   if (isWithin(address, { first, last })) return address;

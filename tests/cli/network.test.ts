@@ -175,6 +175,8 @@ test("an address can be asked for, is not given twice, and is free again after r
     expect(a.address).toBe("172.16.28.77");
     await rkt.fails(["run", flag, IMAGE, "--", "-c", "true"], "the address 172.16.28.77 is taken");
     await rkt.fails(["run", "--net=default:IP=10.0.0.1", IMAGE], "its addresses are 172.16.28.2");
+    const twice = "--net=default:IP=172.16.28.78;IPP=x";
+    await rkt.fails(["run", twice, IMAGE], "provided with invalid arguments: IPP=x");
     a.kill();
     await a.finished;
     await rkt.ok(["rm", a.uuid]);
