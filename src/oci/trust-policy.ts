@@ -64,7 +64,7 @@ export function findPolicy(
     const found = policies.get(prefix);
     if (found !== undefined) return found;
     const slash = prefix.lastIndexOf("/");
-    if (slash < 0) return policies.get("");
+    if (slash < 0) return name === LOCAL_NAME ? undefined : policies.get("");
     prefix = prefix.slice(0, slash);
   }
 }

@@ -14,11 +14,11 @@ import type { StorePaths } from "./layout.ts";
 import {
   BUSY,
   blobPath,
-  chainIDs,
   layerName,
   lockName,
   ociPaths,
   parseLayerName,
+  stackIDs,
 } from "./oci-layout.ts";
 import { isDigest } from "./oci-record.ts";
 import { isOciTree, treeLayers } from "./oci-trees.ts";
@@ -84,7 +84,7 @@ function neededByImages(paths: StorePaths) {
     addBlob(image.config);
     const diffIDs = image.layers.map(({ diffID }) => diffID);
     for (const { digest } of image.layers) addBlob(digest);
-    for (const digest of [...diffIDs, ...chainIDs(diffIDs)]) {
+    for (const digest of [...diffIDs, ...stackIDs(diffIDs)]) {
       layers.add(layerName(digest));
       locks.add(lockName(digest));
     }

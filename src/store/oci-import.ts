@@ -7,7 +7,11 @@ import { dirname } from "node:path";
 import { type ImageManifest, parseImageManifest, serializeImageManifest } from "../appc/index.ts";
 import { isErrno, RktError } from "../lib/errors.ts";
 import { removeFile } from "../sys/remove-file.ts";
-import { assertVerifiedManifest, type VerifiedManifest } from "../trust/verified-image.ts";
+import {
+  assertVerifiedManifest,
+  type Verification,
+  type VerifiedManifest,
+} from "../trust/verified-image.ts";
 import { blobIdentity } from "./blob.ts";
 import { readRecord, type StoredRecord, serializeRecord, strongest } from "./image-record.ts";
 import { type ImportedImage, writeShared } from "./import-image.ts";
@@ -32,7 +36,7 @@ export interface OciImport {
 /** Synchronous from the lock on: see lockKey. */
 export function importOci(paths: StorePaths, job: OciImport): ImportedImage {
   assertVerifiedManifest(job.image);
-  const { bytes, verification } = job.image;
+  const { bytes } = job.image;
   const { key, id } = keyOfDigest(createHash("sha512").update(bytes).digest("hex"));
   writeBlob(paths, bytes, job.oci.digest);
   using file = createTemporary(paths.casTmp);
@@ -47,14 +51,13 @@ export function importOci(paths: StorePaths, job: OciImport): ImportedImage {
   for (const path of Object.values(targets)) makeSharedDirectory(dirname(path));
   using _lock = lockKey(paths.imageLocks, key, "exclusive");
   const before = readRecord(paths.records, key);
-  const { manifest, oci, latest } = named(job, before, targets.manifest);
+  const { manifest, oci, latest, verification } = named(job, before, targets.manifest);
   const record = {
     id,
     size: bytes.length,
     importTime: job.now,
     latest,
-    // What was checked once stays true of these bytes when they come again without a signature.
-    verification: strongest(before?.verification, verification),
+    verification,
     oci,
   };
   try {
@@ -73,19 +76,41 @@ export function importOci(paths: StorePaths, job: OciImport): ImportedImage {
   return imported;
 }
 
-type Named = Pick<OciImport, "manifest" | "oci" | "latest">;
+interface Named extends Pick<OciImport, "manifest" | "oci" | "latest"> {
+  readonly verification: Verification;
+}
 
-/** An image keeps the name that it has from a registry when the same bytes come from a file, which may say any name. */
+/**
+ * An image keeps the name that it has from a registry when the same bytes come from a file, which may say any name, and
+ * with no better word for them. With a name goes who vouched for the image under that name: another name's policy may
+ * ask for somebody else.
+ */
 function named(job: OciImport, before: StoredRecord | undefined, manifestPath: string): Named {
-  const isFromRegistry = (oci: StoredOci): boolean => oci.reference.startsWith("docker://");
-  if (before?.oci === undefined || !isFromRegistry(before.oci) || isFromRegistry(job.oci))
-    return job;
+  const now = job.image.verification;
+  const mine = { manifest: job.manifest, oci: job.oci, latest: job.latest, verification: now };
+  if (before?.oci === undefined) return mine;
+  if (!isFromRegistry(before.oci) || isFromRegistry(job.oci)) {
+    // What was checked once stays true of these bytes when they come again without a signature.
+    return isCovered(job.oci.reference, before.oci.reference)
+      ? { ...mine, verification: strongest(before.verification, now) }
+      : mine;
+  }
+  if (strongest(now, before.verification) !== before.verification) return mine;
   try {
     const manifest = parseImageManifest(readFileSync(manifestPath, "utf8"));
-    return { manifest, oci: before.oci, latest: before.latest };
+    const { oci, latest, verification } = before;
+    return { manifest, oci, latest, verification };
   } catch (error) {
     // Damaged, or half removed: then this import repairs it.
-    if (error instanceof RktError || isErrno(error, "ENOENT")) return job;
+    if (error instanceof RktError || isErrno(error, "ENOENT")) return mine;
     throw error;
   }
+}
+
+const isFromRegistry = (oci: StoredOci): boolean => oci.reference.startsWith("docker://");
+
+/** The same name, or the same without its tag: a digest does not matter, the bytes are the same. */
+function isCovered(reference: string, before: string): boolean {
+  const [now, then] = [reference, before].map((each) => each.split("@", 1)[0] ?? "");
+  return now === then || then?.startsWith(`${now}:`) === true;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The layers of OCI images, each unpacked once: cas/oci/layer/ALG/HEX/{diff,hash,rendered}, with the rules of rendered
 // trees (tree-store.ts). HEX is the diffID; of a layer that cannot be unpacked by itself, because it has a hard link
-// into a lower one, it is the chain ID, which stands for the layer and all below it.
+// into a lower one or files in a directory that only a lower one describes, it is the ID of the layer and all below it.
 import { createHash } from "node:crypto";
 import {
   closeSync,
@@ -133,7 +133,8 @@ function damagedBlob(paths: StorePaths, digest: Digest): StoreError {
 
 export interface LayerJob {
   readonly layer: StoredLayer;
-  readonly chainID: Digest;
+  /** Of the layer and all below it (`stackIDs`). */
+  readonly stackID: Digest;
   /** The lower layers, lowest first, once they are there; asked for only when this one needs them. */
   readonly lower: (() => Promise<readonly LayerName[]>) | undefined;
   /** Make it again if its files are not what they were. */
@@ -144,16 +145,21 @@ export interface LayerJob {
 export async function ensureLayer(paths: StorePaths, job: LayerJob): Promise<LayerName> {
   const oci = ensureOciLayout(paths);
   const own = layerName(job.layer.diffID);
-  const chained = layerName(job.chainID);
+  const chained = layerName(job.stackID);
   if (!job.check) {
     for (const name of [own, chained]) if (stateOf(oci, name) === "ready") return name;
   }
-  const alone = await attempt(paths, job, undefined);
+  // The lowest one too: what it is by itself, it has to be for images in which it lies on others.
+  const alone = await attempt(paths, job, "unknown");
   if (alone !== undefined) return alone;
-  if (job.lower === undefined) throw new Error("the lowest layer needs lower layers");
+  if (job.lower === undefined) {
+    const lowest = await attempt(paths, job, "none");
+    if (lowest === undefined) throw new Error("the lowest layer needs lower layers");
+    return lowest;
+  }
   // Not under the lock: the lower layers have locks of their own, and somebody may hold one and wait for this.
   using below = mountLayers(oci, [...(await job.lower())].reverse());
-  const made = await attempt(paths, job, below.fd);
+  const made = await attempt(paths, job, { fd: below.fd });
   if (made === undefined) throw new Error("a layer needs lower layers that it has");
   return made;
 }
@@ -162,18 +168,17 @@ export async function ensureLayer(paths: StorePaths, job: LayerJob): Promise<Lay
 async function attempt(
   paths: StorePaths,
   job: LayerJob,
-  lowerFd: number | undefined,
+  lower: LowerLayers,
 ): Promise<LayerName | undefined> {
   const oci = ociPaths(paths);
   const own = layerName(job.layer.diffID);
-  const chained = layerName(job.chainID);
+  const chained = layerName(job.stackID);
   using _lock = await waitForLock(oci.locks, lockName(job.layer.diffID), "exclusive");
   for (const name of [own, chained]) if (isUsable(oci, name, job.check)) return name;
   const { inTurn } = await import("../tar/confined.ts");
   return await inTurn(async () => {
     using archive = await openLayer(paths, job.layer);
-    if (lowerFd !== undefined) return await makeLayer(oci, chained, archive, { fd: lowerFd });
-    return await makeLayer(oci, own, archive, job.lower === undefined ? "none" : "unknown");
+    return await makeLayer(oci, lower === "unknown" ? own : chained, archive, lower);
   });
 }
 

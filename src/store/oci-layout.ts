@@ -109,16 +109,23 @@ export async function waitForLock(
 /** Held shared by whoever brings blobs and layers that no record names yet; gc takes it exclusively or goes away. */
 export const BUSY = "busy";
 
+/**
+ * What stands for each layer and all below it, lowest first: its chain ID. The lowest layer's would be its diffID, which
+ * stands for the layer wherever it lies: it has another, so that no image decides how a layer looks in another image.
+ */
+export function stackIDs(diffIDs: readonly Digest[]): readonly Digest[] {
+  return chainIDs(diffIDs).map((id, i) => (i === 0 ? sha256(`lowest ${id}`) : id));
+}
+
+const sha256 = (text: string): Digest =>
+  `sha256:${new Bun.CryptoHasher("sha256").update(text).digest("hex")}` as Digest;
+
 /** The chain IDs of layers (OCI image specification, "Layer ChainID"), lowest first. */
-export function chainIDs(diffIDs: readonly Digest[]): readonly Digest[] {
+function chainIDs(diffIDs: readonly Digest[]): readonly Digest[] {
   const chain: Digest[] = [];
   for (const diffID of diffIDs) {
     const below = chain.at(-1);
-    chain.push(
-      below === undefined
-        ? diffID
-        : (`sha256:${new Bun.CryptoHasher("sha256").update(`${below} ${diffID}`).digest("hex")}` as Digest),
-    );
+    chain.push(below === undefined ? diffID : sha256(`${below} ${diffID}`));
   }
   return chain;
 }

@@ -27,10 +27,10 @@ import { algorithmOf, ensureLayer, mountLayers } from "./oci-layers.ts";
 import {
   BUSY,
   blobPath,
-  chainIDs,
   ensureOciLayout,
   type LayerName,
   ociPaths,
+  stackIDs,
   waitForLock,
 } from "./oci-layout.ts";
 import type { StoredLayer, StoredOci } from "./oci-record.ts";
@@ -70,7 +70,7 @@ export function layerUnpacker(
     readonly arrived?: (index: number) => Promise<unknown>;
   },
 ): (index: number) => Promise<LayerName> {
-  const chain = chainIDs(image.layers.map(({ diffID }) => diffID));
+  const stack = stackIDs(image.layers.map(({ diffID }) => diffID));
   const started = new Map<number, Promise<LayerName>>();
   const unpack = (index: number): Promise<LayerName> => {
     const known = started.get(index);
@@ -81,8 +81,8 @@ export function layerUnpacker(
   };
   const start = async (index: number): Promise<LayerName> => {
     const layer = image.layers[index];
-    const chainID = chain[index];
-    if (layer === undefined || chainID === undefined) throw new Error("no such layer");
+    const stackID = stack[index];
+    if (layer === undefined || stackID === undefined) throw new Error("no such layer");
     await options.arrived?.(index);
     const lower = async () => {
       const names: LayerName[] = [];
@@ -92,7 +92,7 @@ export function layerUnpacker(
     const { check } = options;
     return await ensureLayer(paths, {
       layer,
-      chainID,
+      stackID,
       lower: index === 0 ? undefined : lower,
       check,
     });

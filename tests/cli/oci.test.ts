@@ -161,6 +161,20 @@ test("a directory that only a lower layer describes keeps its mode", async () =>
   expect(out).toBe("1777 5\n");
 });
 
+test("a layer looks the same in an image whatever image it came with first", async () => {
+  await using rkt = newRkt();
+  const shared = layer({ name: "t/file", content: "x" });
+  writeImage(`${rkt.work}/first`, { layers: [shared, BUSYBOX] });
+  const first = ["run", NET, ANY, `oci:${rkt.work}/first`, "--", "-c", "stat -c '%a %u' t"];
+  expect(await rkt.ok(first)).toBe("755 0\n");
+  const described = layer({ name: "t/", type: "dir", mode: 0o700, uid: 5 });
+  expect(await script(rkt, [described, shared], "stat -c '%a %u' t")).toBe("700 5\n");
+  // Both are of use to an image, and not thrown away.
+  await rkt.ok(["image", "gc", "--grace-period=24h"]);
+  expect(layers(rkt)).toHaveLength(4);
+  expect(await rkt.ok(first)).toBe("755 0\n");
+});
+
 test("a layer that occurs twice, an empty layer and forty layers are mounted", async () => {
   await using rkt = newRkt();
   const many = Array.from({ length: 40 }, (_, i) => layer({ name: `f${i}`, content: String(i) }));

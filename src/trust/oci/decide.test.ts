@@ -111,6 +111,9 @@ describe("the policy decides", () => {
     source.repository = undefined;
     expect((await refusal(source, policy([byKey]))).code).toBe("POLICY_MISSING");
     const one = { ...policy([byKey]).policies.get(PREFIX), prefix: "local" } as TrustPolicy;
+    const every = { ...policy([]), policies: new Map([["", { ...one, prefix: "" }]]) };
+    const error = await refusal(source, every);
+    expect(error.code).toBe("POLICY_MISSING");
     const by = { ...policy([]), policies: new Map([["local", one]]) };
     expect(await decide(source, by)).toMatchObject({ kind: "sigstore", prefix: "local" });
   });
