@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // A real Debian system as an image, through a registry and back: what umoci unpacks of it is what a pod sees.
 import { expect } from "bun:test";
+import { mkdirSync, readdirSync } from "node:fs";
 import { writeDebian } from "../support/debian.ts";
 import { needs } from "../support/needs.ts";
 import { newRegistry } from "../support/registry.ts";
-import { newRkt } from "../support/rkt.ts";
+import { FIXED_ENV, newRkt, RKT } from "../support/rkt.ts";
 
 const test = needs("root", "sandbox", "overlay", "debian", "umoci", "registry");
 const ANY = "--insecure-options=image";
@@ -38,6 +39,16 @@ test("Debian's essential packages run from a registry as umoci unpacks them", as
   expect(await rkt.ok(["run", "--net=none", ANY, key, "--user=nobody", "--", "id", "-un"])).toBe(
     "nobody\n",
   );
+
+  // Converted, it does the same.
+  const cwd = `${rkt.work}/aci`;
+  mkdirSync(cwd);
+  const env = { ...FIXED_ENV, ...registry.env };
+  const tool = Bun.spawnSync([RKT, "tool", "docker2aci", reference], { env, cwd });
+  expect([tool.exitCode, tool.exitCode === 0 ? "" : tool.stderr.toString()]).toEqual([0, ""]);
+  const aci = `${cwd}/${readdirSync(cwd).find((name) => name.endsWith(".aci"))}`;
+  const run = ["run", "--net=none", ANY, aci, "--working-dir=/etc", "--exec=/bin/bash"];
+  expect(await rkt.ok([...run, "--", "-c", SEEN])).toBe("42\n4755 0 0\nroot\n/etc\ngone\n");
 
   // Out of the store it comes with the digests that it had.
   await rkt.ok(["image", "export", key, `${rkt.work}/out.tar`]);

@@ -379,7 +379,6 @@ describe("layers on layers", () => {
 describe("hostile files", () => {
   const bad: readonly (readonly [string, LayerItems, string])[] = [
     ["a name that leaves", [file("../x", "1")], 'contains ".."'],
-    ["an absolute name", [file("/x", "1")], "is absolute"],
     [
       "a hard link that leaves",
       [{ name: "a", type: "link", link: "../../etc/passwd" }],

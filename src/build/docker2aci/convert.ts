@@ -132,7 +132,7 @@ function readLayer(archives: readonly number[], number: number, id: string): Lay
   const archive = archives[number];
   if (archive === undefined) throw new Error("a layer without its archive");
   try {
-    return { number, id, entries: [...readTar(archive)] };
+    return { number, id, entries: [...readTar(archive, { rooted: true })] };
   } catch (cause) {
     throw new ConversionError("CONVERSION_LAYER", `error reading layer ${id}`, { cause });
   }
