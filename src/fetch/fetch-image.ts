@@ -110,12 +110,26 @@ function obtainLocally(
   }
   const url = reference.kind === "url" ? reference.url : dockerUrl(reference.reference, context);
   const record = store.remote(url);
-  if (record !== undefined && store.verification(record.key).kind !== "unknown") {
+  if (
+    record !== undefined &&
+    store.verification(record.key).kind !== "unknown" &&
+    (reference.kind === "url" || context.insecure.image || isOf(record.key, reference, store))
+  ) {
     report.debug("image", `using image from local store for url ${redactUrl(url)}`);
     return record.key;
   }
   if (pullPolicy === "never") throw notFound(reference.kind === "url" ? "URL" : "docker URL", url);
   return undefined;
+}
+
+/**
+ * Whether the image has the name of this repository still. The same bytes that came from elsewhere since were let in by
+ * the policy for that place, which is not ours.
+ */
+function isOf(key: ImageKey, { reference }: DockerImageReference, store: Store): boolean {
+  const repository = `docker://${reference.registry}/${reference.repository}`;
+  const from = store.ociImage(key)?.reference ?? "";
+  return from.startsWith(repository) && /^(?:[:@]|$)/.test(from.slice(repository.length));
 }
 
 /** The key of what is known of a Docker reference: the platform is part of it where one was asked for. */

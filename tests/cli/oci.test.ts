@@ -523,3 +523,29 @@ needs(
   ).toBe("from afar");
   expect(await rkt.ok(["image", "list", "--fields=name", "--no-legend"])).toContain("team/app:1");
 });
+
+test("one repository's image is not let in by the policy for another one", async () => {
+  await using rkt = newRkt();
+  await using registry = await newRegistry();
+  writeImage(`${rkt.work}/img`, { layers: [BUSYBOX] });
+  for (const name of ["strict/app:1", "open/app:1"]) {
+    await registry.push(`oci:${rkt.work}/img:latest`, name);
+  }
+  const [strict, open] = ["strict/app:1", "open/app:1"].map(
+    (name) => `docker://${registry.host}/${name}`,
+  ) as [string, string];
+  const { env } = registry;
+  await rkt.ok([
+    "trust",
+    "--type=none",
+    `--prefix=${registry.host}/open`,
+    "--skip-fingerprint-review",
+  ]);
+  await rkt.ok(["fetch", ANY, strict], { env });
+  await rkt.ok(["fetch", open], { env });
+  const run = (image: string) => ["run", "--net=host", image, "--", "-c", "echo ran"];
+  expect(await rkt.ok(run(open), { env })).toBe("ran\n");
+  await rkt.fails(run(strict), "no trust policy says who may sign", { env });
+  await rkt.ok(["fetch", ANY, strict, "--pull-policy=update"], { env });
+  await rkt.fails(run(strict), "nobody verified it", { env });
+});
