@@ -92,6 +92,8 @@ const OPERATIONS: readonly Operation[] = [
     before: archive,
     args: (rkt) => [...OCI_FETCH, ociArchive(rkt)],
     after: fetchAndRunOci,
+    // Two layers are unpacked at a time.
+    isParallel: true,
     // As with a file.
     leaveOut: /\/cas\/(db|imagelocks|treestorelocks)\//,
   },
