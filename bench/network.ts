@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Networks: start and end of a pod on one, 50 pods four at a time, throughput and latency on each way, beside podman's
-// bridge, the Go plugins behind our CNI client, and two bare network namespaces. All of it in a network namespace of its
-// own (scripts/sandbox), where nothing else is.
+// bridge and Docker's, the Go plugins behind our CNI client, and two bare network namespaces. All of it in a network
+// namespace of its own (scripts/sandbox), where nothing else is; Docker's daemon is in another, for its firewall.
 import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { signFile } from "../tests/support/signed.ts";
-import type { Report, Row } from "./report.ts";
+import { type Docker, startDocker } from "./docker.ts";
+import type { Report, Row, Target } from "./report.ts";
 import { backToBack, type Contender, interleave, median, must, type Sample } from "./sample.ts";
 import { IMAGE, manifest, type World } from "./world.ts";
 
@@ -14,10 +15,17 @@ const PODS = 50;
 const ROUNDS = 3;
 const SECONDS = 2;
 const TRIPS = 20_000;
+const OURS = "rkt run --net=default";
+const PODMAN = "podman run, bridge";
+const DOCKER = "docker run, bridge";
+/** Of podman's bridge: one start and end, and all of many. */
+const ONE_WITHIN = 0.05;
+const MANY_WITHIN = 0.21;
 
 interface Description {
   readonly rkt: readonly string[];
   readonly podman: readonly string[] | undefined;
+  readonly docker: readonly string[] | undefined;
   readonly plugins: boolean;
 }
 
@@ -29,7 +37,7 @@ interface Found {
   readonly latency: Readonly<Record<string, readonly number[]>>;
 }
 
-function contenders({ rkt, podman, plugins }: Description): Contender[] {
+function contenders({ rkt, podman, docker, plugins }: Description): Contender[] {
   const after = () => void must([...rkt, "gc", "--grace-period=0s"]);
   const run = (net: string): Contender => ({
     name: `rkt run --net=${net}`,
@@ -45,7 +53,7 @@ function contenders({ rkt, podman, plugins }: Description): Contender[] {
       ? []
       : [
           {
-            name: "podman run, bridge",
+            name: PODMAN,
             command: () => [
               ...podman,
               "run",
@@ -57,6 +65,9 @@ function contenders({ rkt, podman, plugins }: Description): Contender[] {
             ],
           },
         ]),
+    ...(docker === undefined
+      ? []
+      : [{ name: DOCKER, command: () => [...docker, "run", "--rm", "bench", "/bin/true"] }]),
   ];
 }
 
@@ -227,9 +238,8 @@ async function prepare(world: World, plugins: boolean): Promise<void> {
   writeFileSync(world.dir.join("etc/net.d/10-go.conflist"), JSON.stringify(config));
 }
 
-/** Undefined where podman, or what its bridge needs, is not there. */
-function podmanOf(world: World): readonly string[] | undefined {
-  if (Bun.which("podman") === null) return undefined;
+/** Throws where podman, or what its bridge needs, is not there. */
+function podmanOf(world: World): readonly string[] {
   const podman = [
     "podman",
     ...["--root", world.dir.join("podman-net"), "--runroot", world.dir.join("podman-net-run")],
@@ -240,36 +250,77 @@ function podmanOf(world: World): readonly string[] | undefined {
   must([...podman, "import", "--quiet", archive, "bench"]);
   const limits = ["--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024"];
   const words = ["run", "--rm", "--network=podman", ...limits, "bench", "/bin/true"];
-  const tried = Bun.spawnSync(["scripts/sandbox", ...podman, ...words], { stderr: "pipe" });
-  if (tried.exitCode === 0) return podman;
-  console.error(
-    `bench: podman's bridge is left out: ${tried.stderr.toString().trim().split("\n").at(-1)}`,
-  );
-  return undefined;
+  must(["scripts/sandbox", ...podman, ...words]);
+  return podman;
+}
+
+/** How much of podman's time ours is. */
+function target(what: string, rows: readonly Row[], within: number): Target[] {
+  const of = (name: string) => rows.find((each) => each.name === name)?.value;
+  const [ours, podman] = [of(OURS), of(PODMAN)];
+  if (ours === undefined || podman === undefined) return [];
+  const ratio = ours / podman;
+  return [
+    {
+      text: `${what} ≤ ${within} x podman's bridge: ${ratio.toFixed(3)}`,
+      met: ratio <= within,
+    },
+  ];
 }
 
 export async function measureNetwork(world: World): Promise<Report[]> {
   const plugins = existsSync("/usr/lib/cni/ptp");
   await prepare(world, plugins);
-  const description: Description = { rkt: world.rkt(), podman: podmanOf(world), plugins };
-  const found = JSON.parse(
-    must(["scripts/sandbox", process.execPath, "bench/network.ts", JSON.stringify(description)]),
-  ) as Found;
-  // Other measurements are of a machine that configures no network.
-  rmSync(world.dir.join("etc/net.d"), { recursive: true, force: true });
+  const missing: Record<string, string> = {};
+  const attempt = async <T>(name: string, make: () => T | Promise<T>): Promise<T | undefined> => {
+    try {
+      return await make();
+    } catch (error) {
+      missing[name] = error instanceof Error ? error.message : String(error);
+      return undefined;
+    }
+  };
+  const podman = await attempt(PODMAN, () => podmanOf(world));
+  const docker: Docker | undefined = await attempt(DOCKER, () => startDocker(world));
+  const description: Description = {
+    rkt: world.rkt(),
+    podman,
+    docker: docker?.command,
+    plugins,
+  };
+  let found: Found;
+  try {
+    found = JSON.parse(
+      must(["scripts/sandbox", process.execPath, "bench/network.ts", JSON.stringify(description)]),
+    );
+  } finally {
+    await docker?.stop();
+    // Other measurements are of a machine that configures no network.
+    rmSync(world.dir.join("etc/net.d"), { recursive: true, force: true });
+  }
+  return reportsOf(found, missing);
+}
+
+function reportsOf(found: Found, missing: Readonly<Record<string, string>>): Report[] {
   const times = (samples: readonly Sample[]) => samples.map((each) => each.milliseconds);
   const rows = (values: Readonly<Record<string, readonly number[]>>, unit: Row["unit"]) =>
     Object.entries(values).map(([name, list]) => row(name, list, unit));
+  const start = Object.entries(found.start).map(([name, list]) => row(name, times(list), "ms"));
+  const many = rows(found.many, "ms");
   return [
     {
       title: "Start and end of a static `true` on a network (one run after 1 s of idleness)",
-      rows: Object.entries(found.start).map(([name, list]) => row(name, times(list), "ms")),
-      reference: "rkt run --net=default",
+      rows: start,
+      reference: OURS,
+      missing,
+      targets: target("default", start, ONE_WITHIN),
     },
     {
       title: `${PODS} of them, four at a time`,
-      rows: rows(found.many, "ms"),
-      reference: "rkt run --net=default",
+      rows: many,
+      reference: OURS,
+      missing,
+      targets: target(`${PODS} on default`, many, MANY_WITHIN),
     },
     {
       title: "Throughput of one TCP connection",

@@ -20,6 +20,8 @@ export interface Report {
   readonly rows: readonly Row[];
   /** The row that ratios are of. */
   readonly reference?: string;
+  /** What could not be measured on this machine, and why. */
+  readonly missing?: Readonly<Record<string, string>>;
   readonly targets?: readonly Target[];
 }
 
@@ -53,5 +55,10 @@ export function formatReport(report: Report): string {
   const targets = (report.targets ?? []).map(
     (each) => `  ${each.met ? "met" : "NOT MET"}: ${each.text}`,
   );
-  return [`${report.title}`, ...lines.map((line) => `  ${line}`), ...targets, ""].join("\n");
+  const missing = Object.entries(report.missing ?? {}).map(
+    ([name, why]) => `  ${name}: not measured: ${why.split("\n").at(-1)}`,
+  );
+  return [`${report.title}`, ...lines.map((line) => `  ${line}`), ...missing, ...targets, ""].join(
+    "\n",
+  );
 }
