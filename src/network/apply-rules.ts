@@ -9,6 +9,7 @@ import { removeFile } from "../sys/remove-file.ts";
 import { findTool, runTool } from "../sys/run-tool.ts";
 import { NetworkError } from "./errors.ts";
 import { forgetFlows } from "./flows.ts";
+import { iptablesRules6, listPrefixes, NFT_REMOVE6, nftRules6, PREFIXES } from "./ipv6-rules.ts";
 import { IPTABLES_JUMPS, iptablesRules, NFT_REMOVE, nftRules, TABLE } from "./masquerade.ts";
 import { generationIn, getGeneration, getTable } from "./netlink-messages.ts";
 import { RUN_DIRECTORY } from "./network-lock.ts";
@@ -36,10 +37,13 @@ function findFirewall(wanted?: Tool): Firewall | undefined {
 
 /** Makes the rules when they are not as they were made; `changed`: in any case. */
 export function applyRules(changed: boolean, ports = listForwardings()): void {
-  const forwardings = ports.filter(({ plugins }) => plugins === undefined);
   const note = readNote();
   // The usual case, and no tool is looked for.
   if (!changed && note?.tool === "nft" && isUntouched(note)) return;
+  const own = ports.filter(({ plugins }) => plugins === undefined);
+  const forwardings = own.filter(({ podIP }) => !podIP.includes(":"));
+  const prefixes = listPrefixes();
+  const forwardings6 = own.filter(({ podIP }) => podIP.includes(":"));
   const firewall = findFirewall();
   if (firewall === undefined) {
     throw new NetworkError(
@@ -54,14 +58,22 @@ export function applyRules(changed: boolean, ports = listForwardings()): void {
   // Before the first rule: whatever happens from here on, who removes them knows by what.
   writeNote(firewall.kind, -1);
   if (firewall.kind === "iptables") {
-    applyIptables(firewall, iptablesRules(forwardings));
+    applyIptables(firewall.path, iptablesRules(forwardings));
+    if (prefixes.length > 0) applyIptables(ip6tables(), iptablesRules6(prefixes, forwardings6));
     return;
   }
   const before = generation();
-  run([firewall.path, "-f", "-"], nftRules(forwardings));
+  const rules6 = prefixes.length > 0 ? nftRules6(prefixes, forwardings6) : "";
+  run([firewall.path, "-f", "-"], nftRules(forwardings) + rules6);
   const after = generation();
   // Somebody else was at it meanwhile, and may have taken ours away: the next pod makes them again.
   if (after === before + 1) writeNote("nft", after);
+}
+
+/** Whatever happens next, even to this process: the next pod that needs rules makes them again. */
+export function distrustRules(): void {
+  const note = readNote();
+  if (note !== undefined) writeNote(note.tool, -1);
 }
 
 /** Rules first: one that is no longer noted would never be removed, should this end in between. */
@@ -75,12 +87,21 @@ export function dropForwardings(gone: (entry: Forwarding) => boolean): void {
 }
 
 /** The rules in our chains come all at once; those that lead there one by one, each when it is not there. */
-function applyIptables(firewall: Firewall, rules: string): void {
-  run([`${firewall.path}-restore`, "--noflush", "-w"], rules);
+function applyIptables(path: string, rules: string): void {
+  run([`${path}-restore`, "--noflush", "-w"], rules);
   for (const [table, ...rule] of IPTABLES_JUMPS) {
-    if (test(firewall, table, ["-C", ...rule])) continue;
-    run([firewall.path, "-w", "-t", table, "-A", ...rule]);
+    if (test(path, table, ["-C", ...rule])) continue;
+    run([path, "-w", "-t", table, "-A", ...rule]);
   }
+}
+
+/** It comes with iptables. */
+function ip6tables(): string {
+  const path = findTool("ip6tables");
+  if (path !== undefined) return path;
+  throw new NetworkError("FIREWALL", "cannot set up rules for IPv6: ip6tables is not there", {
+    remedy: "install nftables, or iptables with its tools for IPv6",
+  });
 }
 
 /** The number counts every change of any table: a flush, or a rule that somebody deleted. */
@@ -94,10 +115,10 @@ function generation(): number {
   return reply === undefined ? -1 : generationIn(reply.body);
 }
 
-function hasTable(): boolean {
+function hasTable(family: 4 | 6): boolean {
   using socket = new NetlinkSocket(NETLINK_NETFILTER);
   try {
-    socket.request([getTable(TABLE)]);
+    socket.request([getTable(TABLE, family)]);
     return true;
   } catch (error) {
     // EINVAL: the kernel has no nftables.
@@ -132,8 +153,9 @@ export function removeRules(): void {
   const note = readNote();
   if (note?.tool === "iptables") removeWith("iptables");
   // Asked and not noted: the kernel knows, and it costs no process.
-  if (hasTable()) removeWith("nft");
+  if (hasTable(4) || hasTable(6)) removeWith("nft");
   removeFile(NOTE);
+  removeFile(PREFIXES);
 }
 
 function removeWith(tool: Tool): void {
@@ -146,25 +168,29 @@ function removeWith(tool: Tool): void {
     );
   }
   if (tool === "nft") {
-    run([firewall.path, "-f", "-"], NFT_REMOVE);
+    run([firewall.path, "-f", "-"], NFT_REMOVE + (hasTable(6) ? NFT_REMOVE6 : ""));
     return;
   }
+  removeIptables(firewall.path);
+  if (listPrefixes().length > 0) removeIptables(ip6tables());
+}
+
+function removeIptables(path: string): void {
   for (const [table, ...rule] of IPTABLES_JUMPS) {
-    if (test(firewall, table, ["-C", ...rule]))
-      run([firewall.path, "-w", "-t", table, "-D", ...rule]);
+    if (test(path, table, ["-C", ...rule])) run([path, "-w", "-t", table, "-D", ...rule]);
   }
   for (const [table, chain] of [
     ["raw", "RKT-GUARD"],
     ["nat", "RKT-PORTS"],
     ["nat", "RKT-LEAVE"],
   ] as const) {
-    if (!test(firewall, table, ["-F", chain])) continue;
-    run([firewall.path, "-w", "-t", table, "-X", chain]);
+    if (!test(path, table, ["-F", chain])) continue;
+    run([path, "-w", "-t", table, "-X", chain]);
   }
 }
 
-const test = (firewall: Firewall, table: string, words: readonly string[]): boolean =>
-  runTool([firewall.path, "-w", "-t", table, ...words]).status === 0;
+const test = (path: string, table: string, words: readonly string[]): boolean =>
+  runTool([path, "-w", "-t", table, ...words]).status === 0;
 
 function run(argv: readonly string[], input?: string): void {
   const { status, stderr } = runTool(argv, input);

@@ -4,7 +4,7 @@
 import { cniDriver, collectNetwork } from "./cni/driver.ts";
 import { type CniHost, pluginDirectories } from "./cni/plugin.ts";
 import type { NetworkDriver } from "./driver.ts";
-import { type BuiltInNetwork, chooseNetworks, readNetworks } from "./net-d.ts";
+import { type ChosenNetwork, chooseNetworks, readNetworks } from "./net-d.ts";
 import type { NetworkRequest } from "./net-list.ts";
 
 export interface NetworkPlaces {
@@ -16,7 +16,7 @@ export interface NetworkPlaces {
 }
 
 export type JoinableNetwork =
-  | { readonly kind: "built-in"; readonly name: BuiltInNetwork; readonly args: string }
+  | Extract<ChosenNetwork, { kind: "built-in" }>
   | {
       readonly kind: "cni";
       readonly name: string;

@@ -27,9 +27,11 @@ import { NetworkError } from "./errors.ts";
 import { forgetFlows } from "./flows.ts";
 import { findLink, hasLink, makeLink, removeLink } from "./host-links.ts";
 import { toNumber } from "./ipv4.ts";
+import type { Prefix } from "./ipv6-prefix.ts";
 import { addAddress, addRoute, setLinkUp } from "./netlink-messages.ts";
 import { lockNetworks } from "./network-lock.ts";
 import {
+  ANY6,
   checkPorts,
   type Forwarding,
   forgetForwardings,
@@ -72,13 +74,16 @@ export const BUILT_IN: readonly BuiltIn[] = [
   },
 ];
 
-export function builtInDriver(network: BuiltIn): NetworkDriver {
+/** `ipv6`: the prefix that a file gives the network. */
+export function builtInDriver(network: BuiltIn, ipv6?: Prefix): NetworkDriver {
   return {
     async attach(target, options) {
-      refuseIPv6(network, options.ports);
+      if (ipv6 === undefined) refuseIPv6(network, options.ports);
+      else refuseLoopback(options.ports);
       using _lock = lockNetworks();
       if (options.ports.length > 0) await takePortsOfTheDead(target, options.ports);
-      return attach(network, target, options);
+      if (ipv6 === undefined) return attach(network, target, options);
+      return attach(network, target, options, { ...(await import("./built-in-ipv6.ts")), ipv6 });
     },
     detach: async (target) => detach(network, target),
   };
@@ -94,6 +99,31 @@ function refuseIPv6({ name }: BuiltIn, ports: readonly PortMapping[]): void {
   );
 }
 
+/** The kernel routes nothing of ::1 away from the host. */
+function refuseLoopback(ports: readonly PortMapping[]): void {
+  const port = ports.find(({ hostIP }) => hostIP === "::1");
+  if (port === undefined) return;
+  throw new NetworkError(
+    "PORT_UNSUPPORTED",
+    `cannot map port ${port.hostPort} of the address ::1: the kernel leads nothing from there to a pod`,
+    { remedy: "map it of 127.0.0.1, or of an address of the host" },
+  );
+}
+
+/** With IPv6, what is mapped of all addresses has an entry for each kind. */
+function forwardingsOf(
+  { uuid, ifName }: NetworkTarget,
+  ports: readonly PortMapping[],
+  pod: { readonly four: string; readonly six: string | undefined },
+): Forwarding[] {
+  return ports.flatMap((port) => {
+    const own = port.hostIP?.includes(":") ? (pod.six ?? "") : pod.four;
+    const entry = forwarding(port, { podIP: own, uuid, ifName });
+    if (pod.six === undefined || port.hostIP !== undefined) return [entry];
+    return [entry, { ...entry, hostIP: ANY6, podIP: pod.six }];
+  });
+}
+
 /** A pod that was killed has its ports until somebody else wants one. */
 async function takePortsOfTheDead(
   target: NetworkTarget,
@@ -105,25 +135,41 @@ async function takePortsOfTheDead(
   await reclaimPorts(ports.map((port) => forwarding(port, { ...target, podIP: "" })));
 }
 
+/** How a network with a prefix gets IPv6: a module that others do without. */
+type SixWays = typeof import("./built-in-ipv6.ts") & { readonly ipv6: Prefix };
+
 /** The lock is held. */
-function attach(network: BuiltIn, target: NetworkTarget, options: NetworkArguments): Attachment {
+function attach(
+  network: BuiltIn,
+  target: NetworkTarget,
+  options: NetworkArguments,
+  six?: SixWays,
+): Attachment {
   const wanted = wantedAddress(network, options.args);
   const { uuid, ifName } = target;
-  const ports = (podIP: string) =>
-    options.ports.map((port) => forwarding(port, { podIP, uuid, ifName }));
+  const ports = (podIP: string, podIP6 = "") =>
+    forwardingsOf(target, options.ports, {
+      four: podIP,
+      six: six === undefined ? undefined : podIP6,
+    });
   checkPorts(ports(""), listForwardings());
   const address = lease(network, target, wanted);
+  const address6 = six?.addressFor(network, six.ipv6, address);
   try {
-    if (options.ports.length > 0) noteForwardings(ports(address));
-    const link = connect(network, target, address);
+    six?.usePrefix(network, six.ipv6);
+    if (options.ports.length > 0) noteForwardings(ports(address, address6?.address));
+    const link = connect(network, target, address, six);
     enableForwarding();
+    six?.enableForwarding6();
     // Also for a pod that needs none: those of other pods may have been flushed, and they guard their links.
     const mapped = options.ports.length > 0;
-    if (network.masquerade || mapped || listForwardings().length > 0) applyRules(mapped);
+    if (network.masquerade || mapped || listForwardings().length > 0 || six !== undefined) {
+      applyRules(mapped);
+    }
     // Only now that the rules guard it.
     if (mapped) routeLoopback(link);
     // Also those that found nobody before.
-    forgetFlows(ports(address));
+    forgetFlows(ports(address, address6?.address));
   } catch (error) {
     tryRelease(network, { address, uuid, ifName });
     throw explain(error, network);
@@ -131,7 +177,10 @@ function attach(network: BuiltIn, target: NetworkTarget, options: NetworkArgumen
   return {
     netName: network.name,
     ifName: target.ifName,
-    addresses: [{ address, prefix: network.prefix, gateway: network.gateway }],
+    addresses: [
+      { address, prefix: network.prefix, gateway: network.gateway },
+      ...(address6 === undefined ? [] : [{ ...address6, prefix: address6.prefix.length }]),
+    ],
     dns: { servers: [], domain: "", search: [], options: [] },
     netConf: join("net", network.file),
     pluginPath: "built-in",
@@ -196,8 +245,13 @@ function lease(network: BuiltIn, target: NetworkTarget, wanted: string | undefin
  */
 function takeFromTheDead(network: BuiltIn, target: NetworkTarget): string | undefined {
   const dead = listLeases(network.name).filter((lease) => !hasLink(lease));
-  const addresses = new Set(dead.map(({ address }) => address));
-  dropForwardings(({ podIP }) => addresses.has(podIP));
+  const gone = (entry: Forwarding): boolean =>
+    dead.some(
+      ({ address, uuid, ifName }) =>
+        // By whose it is, too: those of IPv6 have another address.
+        entry.podIP === address || (entry.uuid === uuid && entry.ifName === ifName),
+    );
+  dropForwardings((entry) => entry.plugins === undefined && gone(entry));
   for (const { address } of dead) freeAddress(network.name, address);
   return takeAddress(network.name, target, {
     first: network.first,
@@ -212,11 +266,17 @@ const LOOPBACK_INDEX = 1;
  * The pair of links, and at both ends addresses and routes: each side sees the other as its only neighbour. Returns
  * the name of the host's end.
  */
-function connect(network: BuiltIn, target: NetworkTarget, address: string): string {
+function connect(
+  network: BuiltIn,
+  target: NetworkTarget,
+  address: string,
+  six: SixWays | undefined,
+): string {
   const { gateway, subnet, prefix } = network;
   using host = new NetlinkSocket(NETLINK_ROUTE);
   const link = makeLink(host, target, target.netnsFd);
-  withoutIPv6(link);
+  if (six === undefined) withoutIPv6(link);
+  else six.prepareLink(link);
   const near = findLink(host, link)?.index;
   using pod = inNetworkNamespace(target.netnsFd, () => new NetlinkSocket(NETLINK_ROUTE));
   const far = findLink(pod, target.ifName)?.index;
@@ -225,6 +285,7 @@ function connect(network: BuiltIn, target: NetworkTarget, address: string): stri
     addAddress(near, gateway, 32),
     addRoute({ index: near, destination: address, prefix: 32 }),
   ]);
+  if (six !== undefined) inNetworkNamespace(target.netnsFd, () => six.allowInPod(target.ifName));
   const way = { index: far, gateway, source: address };
   pod.request([
     setLinkUp(LOOPBACK_INDEX),
@@ -235,6 +296,11 @@ function connect(network: BuiltIn, target: NetworkTarget, address: string): stri
   ]);
   // Another network may have brought a way out: the first one counts, as with the reference's plugins.
   if (network.masquerade) addDefaultRoute(pod, way);
+  six?.connect6(six.addressFor(network, six.ipv6, address), {
+    host: { socket: host, index: near },
+    pod: { socket: pod, index: far },
+    outward: network.masquerade,
+  });
   return link;
 }
 

@@ -2,9 +2,10 @@
 // UDP flows that the kernel tracks (nf_conntrack). Where a flow leads is decided with its first packet, and one that goes on
 // never ends: without this, who talked to a port of a pod that is gone would go on talking to its address, also when
 // another pod has that. TCP needs none of it: a connection ends with its pod.
+import { addressBytes } from "../lib/address-bytes.ts";
 import { isErrno } from "../lib/errors.ts";
 import { NETLINK_NETFILTER, type NetlinkRequest, NetlinkSocket } from "../sys/netlink.ts";
-import type { Forwarding } from "./ports.ts";
+import { ANY6, type Forwarding } from "./ports.ts";
 
 // linux/netfilter/nfnetlink_conntrack.h
 const CT_GET = (1 << 8) | 1;
@@ -14,14 +15,19 @@ const CTA_TUPLE_ORIG = 1;
 const CTA_TUPLE_IP = 1;
 const CTA_TUPLE_PROTO = 2;
 const CTA_IP_V4_DST = 2;
+const CTA_IP_V6_DST = 4;
 const CTA_PROTO_NUM = 1;
 const CTA_PROTO_DST_PORT = 3;
 const AF_INET = 2;
+const AF_INET6 = 10;
 const UDP = 17;
 /** Bits of an attribute's type that are no part of it: nested, network order. */
 const TYPE = 0x3fff;
+type Family = typeof AF_INET | typeof AF_INET6;
 /** struct nfgenmsg: family, version, resource. */
-const GENERIC = Uint8Array.of(AF_INET, 0, 0, 0);
+const generic = (family: Family): Uint8Array => Uint8Array.of(family, 0, 0, 0);
+const GENERIC_LENGTH = 4;
+const familyOf = ({ hostIP }: Forwarding): Family => (hostIP.includes(":") ? AF_INET6 : AF_INET);
 
 const request = (name: string, type: number, flags: number, body: Uint8Array): NetlinkRequest => ({
   name,
@@ -49,24 +55,33 @@ const payloadOf = (bytes: Uint8Array | undefined, ...path: readonly number[]): U
   );
 
 /** `tuple`: CTA_TUPLE_ORIG, as a packet of the flow looks before it is led elsewhere. */
-function leadsBy(tuple: Uint8Array, { hostIP, hostPort }: Forwarding): boolean {
+function leadsBy(tuple: Uint8Array, port: Forwarding): boolean {
+  const { hostIP, hostPort } = port;
   const inner = tuple.subarray(4);
   const [protocol] = payloadOf(inner, CTA_TUPLE_PROTO, CTA_PROTO_NUM);
   const [high = 0, low = 0] = payloadOf(inner, CTA_TUPLE_PROTO, CTA_PROTO_DST_PORT);
-  const address = payloadOf(inner, CTA_TUPLE_IP, CTA_IP_V4_DST).join(".");
-  return protocol === UDP && high * 256 + low === hostPort && ["0.0.0.0", address].includes(hostIP);
+  if (protocol !== UDP || high * 256 + low !== hostPort) return false;
+  if (hostIP === "0.0.0.0" || hostIP === ANY6) return true;
+  const type = familyOf(port) === AF_INET ? CTA_IP_V4_DST : CTA_IP_V6_DST;
+  return payloadOf(inner, CTA_TUPLE_IP, type).join(".") === addressBytes(hostIP).join(".");
 }
 
 /** Forgets the flows to ports that lead to another pod from now on, or to none. After the rules are changed. */
 export function forgetFlows(ports: readonly Forwarding[]): void {
   const udp = ports.filter(({ protocol }) => protocol === "udp");
-  if (udp.length === 0) return;
+  for (const family of [AF_INET, AF_INET6] as const) {
+    const those = udp.filter((port) => familyOf(port) === family);
+    if (those.length > 0) forgetFlowsOf(family, those);
+  }
+}
+
+function forgetFlowsOf(family: Family, ports: readonly Forwarding[]): void {
   using socket = new NetlinkSocket(NETLINK_NETFILTER);
-  for (const tuple of tuplesOf(socket)) {
-    if (!udp.some((port) => leadsBy(tuple, port))) continue;
+  for (const tuple of tuplesOf(socket, family)) {
+    if (!ports.some((port) => leadsBy(tuple, port))) continue;
     try {
       socket.request([
-        request("forget a flow", CT_DELETE, 0, Buffer.concat([GENERIC, padded(tuple)])),
+        request("forget a flow", CT_DELETE, 0, Buffer.concat([generic(family), padded(tuple)])),
       ]);
     } catch (error) {
       // It ended meanwhile.
@@ -75,11 +90,11 @@ export function forgetFlows(ports: readonly Forwarding[]): void {
   }
 }
 
-function tuplesOf(socket: NetlinkSocket): Uint8Array[] {
+function tuplesOf(socket: NetlinkSocket, family: Family): Uint8Array[] {
   try {
     return socket
-      .request([request("list flows", CT_GET, NLM_F_DUMP, GENERIC)])
-      .map(({ body }) => attributeOf(body.subarray(GENERIC.length), CTA_TUPLE_ORIG))
+      .request([request("list flows", CT_GET, NLM_F_DUMP, generic(family))])
+      .map(({ body }) => attributeOf(body.subarray(GENERIC_LENGTH), CTA_TUPLE_ORIG))
       .filter((tuple) => tuple !== undefined);
   } catch (error) {
     // The kernel tracks nothing, or cannot be asked about it (nf_conntrack_netlink).

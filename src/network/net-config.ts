@@ -3,6 +3,7 @@
 // section 1; rkt-runtime §10.2. Pure: text in, checked values out. The text is hostile.
 import { quote, stripControl } from "../lib/text.ts";
 import { NetworkError } from "./errors.ts";
+import { type Prefix, parsePrefix } from "./ipv6-prefix.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -26,8 +27,10 @@ export interface NetworkConfig {
   readonly disableGC: boolean;
   /** The file says so in words, and not by leaving `disableGC` out: that other engines do not use the network. */
   readonly collectable: boolean;
-  /** At least one, in the order of ADD. */
+  /** At least one, in the order of ADD, unless rkt makes the network itself. */
   readonly plugins: readonly PluginConfig[];
+  /** Of `"type": "built-in"`: what the built-in network of that name has in addition. */
+  readonly builtIn?: { readonly ipv6: Prefix | undefined } | undefined;
 }
 
 export const MAX_CONFIG_BYTES = 1 << 20;
@@ -63,8 +66,14 @@ export function parseNetworkConfig(text: string, file: string): NetworkConfig {
         : `name ${quote(name)} is not letters, digits, "_", "." and "-"`,
     );
   }
-  const list = "plugins" in top ? listOf(top, "plugins", MAX_PLUGINS, refuse) : [top];
-  if (list.length === 0) refuse("it names no plugin");
+  const builtIn = "plugins" in top ? undefined : builtInOf(top, refuse);
+  const list =
+    builtIn !== undefined
+      ? []
+      : "plugins" in top
+        ? listOf(top, "plugins", MAX_PLUGINS, refuse)
+        : [top];
+  if (list.length === 0 && builtIn === undefined) refuse("it names no plugin");
   return {
     name,
     file,
@@ -74,10 +83,30 @@ export function parseNetworkConfig(text: string, file: string): NetworkConfig {
     disableGC: flagOf(top, "disableGC", refuse),
     collectable: "disableGC" in top && !flagOf(top, "disableGC", refuse),
     plugins: list.map((each) => pluginOf(fieldsOf(each, "a plugin", refuse), refuse)),
+    builtIn,
   };
 }
 
 type Refuse = (reason: string) => never;
+
+const BUILT_IN_TYPE = "built-in";
+const BUILT_IN_FIELDS = ["cniVersion", "name", "type", "ipv6"];
+
+/** A built-in network with something in addition, and no plugin. */
+function builtInOf(top: Fields, refuse: Refuse): NetworkConfig["builtIn"] {
+  if (textOf(top, "type", refuse) !== BUILT_IN_TYPE) return undefined;
+  const name = textOf(top, "name", refuse);
+  if (name !== "default" && name !== "default-restricted") {
+    refuse(`no network ${quote(name)} is built in, only "default" and "default-restricted"`);
+  }
+  const other = Object.keys(top).find((key) => !BUILT_IN_FIELDS.includes(key));
+  if (other !== undefined) refuse(`a built-in network has no field ${quote(other)}`);
+  const text = textOf(top, "ipv6", refuse);
+  if (!("ipv6" in top)) return { ipv6: undefined };
+  const prefix = parsePrefix(text);
+  if (typeof prefix === "string") return refuse(`its prefix ${quote(text)} is refused: ${prefix}`);
+  return { ipv6: prefix };
+}
 
 function pluginOf(fields: Fields, refuse: Refuse): PluginConfig {
   const type = textOf(fields, "type", refuse);

@@ -5,6 +5,7 @@ import { basename, join } from "node:path";
 import { isErrno } from "../lib/errors.ts";
 import { quote, stripControl } from "../lib/text.ts";
 import { NetworkError } from "./errors.ts";
+import type { Prefix } from "./ipv6-prefix.ts";
 import { MAX_CONFIG_BYTES, type NetworkConfig, parseNetworkConfig } from "./net-config.ts";
 import type { NetworkRequest } from "./net-list.ts";
 
@@ -50,7 +51,12 @@ export function readNetworks(configDirectories: readonly string[]): ConfiguredNe
 export type BuiltInNetwork = "default" | "default-restricted";
 
 export type ChosenNetwork =
-  | { readonly kind: "built-in"; readonly name: BuiltInNetwork; readonly args: string }
+  | {
+      readonly kind: "built-in";
+      readonly name: BuiltInNetwork;
+      readonly args: string;
+      readonly ipv6?: Prefix | undefined;
+    }
   | {
       readonly kind: "cni";
       readonly name: string;
@@ -75,7 +81,7 @@ export function chooseNetworks(
   const known: { readonly file: string; readonly network: ChosenNetwork }[] = configured.map(
     (config) => ({
       file: basename(config.file),
-      network: { kind: "cni", name: config.name, config, args: "" },
+      network: networkOf(config),
     }),
   );
   for (const name of ["default", "default-restricted"] as const) {
@@ -95,6 +101,14 @@ export function chooseNetworks(
   return known
     .filter(({ network }) => args.has("all") || args.has(network.name))
     .map(({ network }) => ({ ...network, args: args.get(network.name) ?? "" }));
+}
+
+function networkOf(config: NetworkConfig): ChosenNetwork {
+  const { name, builtIn } = config;
+  if (builtIn !== undefined && (name === "default" || name === "default-restricted")) {
+    return { kind: "built-in", name, args: "", ipv6: builtIn.ipv6 };
+  }
+  return { kind: "cni", name, config, args: "" };
 }
 
 function listFiles(directory: string): string[] {

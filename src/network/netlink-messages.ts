@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // What rtnetlink(7) is asked for a pair of links, their addresses and routes, as requests. Pure. The numbers are those
 // of linux/if_link.h, linux/if_addr.h and linux/rtnetlink.h.
+import { addressBytes } from "../lib/address-bytes.ts";
 import type { NetlinkRequest } from "../sys/netlink.ts";
-import { toBytes } from "./ipv4.ts";
 
 const NLM_F_EXCL = 0x200;
 const NLM_F_CREATE = 0x400;
 const AF_INET = 2;
+const AF_INET6 = 10;
 const IFF_UP = 1;
 
 const encoder = new TextEncoder();
@@ -142,12 +143,15 @@ export const linkIndex = (body: Uint8Array): number =>
 const IFA_ADDRESS = 1;
 const IFA_LOCAL = 2;
 const IFA_FLAGS = 8;
+/** IPv6 only: nobody is asked whether he has the address, which takes a second. */
+const IFA_F_NODAD = 0x02;
 /** No route to the subnet comes with the address. */
 const IFA_F_NOPREFIXROUTE = 0x200;
 
 export function addAddress(index: number, address: string, prefix: number): NetlinkRequest {
   const head = new Uint8Array(8);
-  head[0] = AF_INET;
+  const six = address.includes(":");
+  head[0] = six ? AF_INET6 : AF_INET;
   head[1] = prefix;
   new DataView(head.buffer).setUint32(4, index, true);
   return {
@@ -156,9 +160,9 @@ export function addAddress(index: number, address: string, prefix: number): Netl
     flags: NLM_F_CREATE | NLM_F_EXCL,
     body: concat([
       head,
-      attribute(IFA_LOCAL, toBytes(address)),
-      attribute(IFA_ADDRESS, toBytes(address)),
-      attribute(IFA_FLAGS, u32(IFA_F_NOPREFIXROUTE)),
+      attribute(IFA_LOCAL, addressBytes(address)),
+      attribute(IFA_ADDRESS, addressBytes(address)),
+      attribute(IFA_FLAGS, u32(IFA_F_NOPREFIXROUTE | (six ? IFA_F_NODAD : 0))),
     ]),
   };
 }
@@ -184,13 +188,14 @@ export interface Route {
 
 export function addRoute({ index, destination, prefix, gateway, source }: Route): NetlinkRequest {
   const head = new Uint8Array(12);
-  head.set([AF_INET, prefix, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT]);
+  const family = destination.includes(":") ? AF_INET6 : AF_INET;
+  head.set([family, prefix, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT]);
   head[6] = gateway === undefined ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
   head[7] = RTN_UNICAST;
   const parts: Uint8Array[] = [head];
-  if (prefix > 0) parts.push(attribute(RTA_DST, toBytes(destination)));
-  if (gateway !== undefined) parts.push(attribute(RTA_GATEWAY, toBytes(gateway)));
-  if (source !== undefined) parts.push(attribute(RTA_PREFSRC, toBytes(source)));
+  if (prefix > 0) parts.push(attribute(RTA_DST, addressBytes(destination)));
+  if (gateway !== undefined) parts.push(attribute(RTA_GATEWAY, addressBytes(gateway)));
+  if (source !== undefined) parts.push(attribute(RTA_PREFSRC, addressBytes(source)));
   parts.push(attribute(RTA_OIF, u32(index)));
   return {
     name: `add the route to ${destination}/${prefix}`,
@@ -203,13 +208,16 @@ export function addRoute({ index, destination, prefix, gateway, source }: Route)
 const NFT_MSG_GETTABLE = (10 << 8) | 1;
 const NFTA_TABLE_NAME = 1;
 
-/** Is there an nftables table of this name for IPv4? ENOENT says no. */
-export const getTable = (name: string): NetlinkRequest => ({
+/** Is there an nftables table of this name for IPv4, or IPv6? ENOENT says no. */
+export const getTable = (name: string, family: 4 | 6): NetlinkRequest => ({
   name: `look up the table ${name}`,
   type: NFT_MSG_GETTABLE,
   flags: 0,
   // struct nfgenmsg: family, version, resource
-  body: concat([Uint8Array.of(AF_INET, 0, 0, 0), attribute(NFTA_TABLE_NAME, text(name))]),
+  body: concat([
+    Uint8Array.of(family === 4 ? AF_INET : AF_INET6, 0, 0, 0),
+    attribute(NFTA_TABLE_NAME, text(name)),
+  ]),
 });
 
 const NFT_MSG_GETGEN = (10 << 8) | 16;

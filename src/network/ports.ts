@@ -14,11 +14,13 @@ import { RUN_DIRECTORY } from "./network-lock.ts";
 const PORTS = join(RUN_DIRECTORY, "ports");
 const NEW = join(RUN_DIRECTORY, "port.new");
 const ANY = "0.0.0.0";
+/** Every IPv6 address of the host. */
+export const ANY6 = "::";
 
 /** A port of the host, and where it leads. */
 export interface Forwarding {
   readonly protocol: "tcp" | "udp";
-  /** "0.0.0.0": every address of the host. */
+  /** "0.0.0.0": every address of the host; one of a pod with IPv6 has another entry for that. */
   readonly hostIP: string;
   readonly hostPort: number;
   readonly podIP: string;
@@ -66,7 +68,7 @@ export function forwarding(
 export function checkPorts(wanted: readonly Forwarding[], taken: readonly Forwarding[]): void {
   const seen = [...taken];
   for (const port of wanted) {
-    const other = seen.find((known) => collide(known, port));
+    const other = seen.find((known) => collide(known, port) && !isOtherHalf(known, port));
     if (other !== undefined) {
       throw conflict(
         `port ${nameOf(port)} already mapped to pod port ${other.podPort} of pod ${other.uuid}`,
@@ -78,6 +80,13 @@ export function checkPorts(wanted: readonly Forwarding[], taken: readonly Forwar
     }
   }
 }
+
+/** One mapping of all addresses, for IPv4 and for IPv6. */
+const isOtherHalf = (known: Forwarding, port: Forwarding): boolean =>
+  port.hostIP === ANY6 &&
+  known.hostIP === ANY &&
+  known.uuid === port.uuid &&
+  known.podPort === port.podPort;
 
 function isHeldByHost({ protocol, hostIP, hostPort }: Forwarding): boolean {
   try {
@@ -91,7 +100,10 @@ function isHeldByHost({ protocol, hostIP, hostPort }: Forwarding): boolean {
 export const collide = (a: Forwarding, b: Forwarding): boolean =>
   a.protocol === b.protocol &&
   a.hostPort === b.hostPort &&
-  (a.hostIP === b.hostIP || a.hostIP === ANY || b.hostIP === ANY);
+  (a.hostIP === b.hostIP || coversAll(a, b) || coversAll(b, a));
+
+const coversAll = (a: Forwarding, b: Forwarding): boolean =>
+  a.hostIP === ANY || (a.hostIP === ANY6 && b.hostIP.includes(":"));
 
 function conflict(sentence: string): NetworkError {
   return new NetworkError("PORT_CONFLICT", sentence, { remedy: "choose another host port" });

@@ -128,7 +128,12 @@ async function choose(
   places: NetworkPlaces,
 ): Promise<Joining[]> {
   const networks = isPlainRequest(requests, places)
-    ? requests.map(({ name, args }) => ({ kind: "built-in" as const, name, args }))
+    ? requests.map(({ name, args }) => ({
+        kind: "built-in" as const,
+        name,
+        args,
+        ipv6: undefined,
+      }))
     : (await import("./configured.ts")).joinableNetworks(requests, places);
   return networks.map((network, i): Joining => {
     const { name, args } = network;
@@ -142,7 +147,7 @@ async function choose(
       };
     }
     const known = builtIn(name);
-    return { ...base, driver: builtInDriver(known), masquerade: known.masquerade };
+    return { ...base, driver: builtInDriver(known, network.ipv6), masquerade: known.masquerade };
   });
 }
 

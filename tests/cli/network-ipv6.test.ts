@@ -48,7 +48,7 @@ afterAll(() => {
 /** The example of the documentation, as it stands there. */
 function documented(): string {
   const text = readFileSync(`${PROJECT}/docs/networking.md`, "utf8");
-  const section = text.slice(text.indexOf("## IPv6"));
+  const section = text.slice(text.indexOf("### IPv6 by plugins"));
   return /```json\n(.*?)```/s.exec(section)?.[1] ?? "";
 }
 

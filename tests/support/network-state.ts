@@ -21,11 +21,15 @@ export function networkState(): string {
     ),
     command("ip", "route"),
     command("ip", "-6", "route").replace(/^fe80::.*\n/gm, ""),
-    command("sh", "-c", "nft list ruleset 2>/dev/null || iptables-save | grep RKT || true"),
     command(
       "sh",
       "-c",
-      `find ${LEASES} /run/rkt/ports -type f 2>/dev/null | grep -v last_reserved || true`,
+      "nft list ruleset 2>/dev/null || { iptables-save; ip6tables-save; } | grep RKT || true",
+    ),
+    command(
+      "sh",
+      "-c",
+      `find ${LEASES} /run/rkt/ports /run/rkt/ipv6 -type f 2>/dev/null | grep -v last_reserved || true`,
     ),
     command("sh", "-c", "grep -v tmpfs /proc/self/mounts"),
   ]
