@@ -13,9 +13,9 @@ export interface InflateJob {
   readonly maxBytes: number;
 }
 
-/** How a job ended: the digest of all output, or what to tell. */
+/** How a job ended: the digest and the length of all output, or what to tell. */
 export type InflateOutcome =
-  | { readonly digest: string }
+  | { readonly digest: string; readonly bytes: number }
   | { readonly code: ArchiveErrorCode | undefined; readonly message: string };
 
 const SLOT = 512 * 1024;
@@ -106,11 +106,13 @@ const PATIENCE_MS = 60_000;
 
 export class RingReader extends Ring {
   #hasSlot = false;
+  #bytes = 0;
 
   /** Ready for another job; only when the writer is done with the one before. */
   reset(): void {
     this.state.fill(0);
     this.#hasSlot = false;
+    this.#bytes = 0;
   }
 
   /** The next output, until the next call; undefined when there is an outcome. */
@@ -119,11 +121,15 @@ export class RingReader extends Ring {
     for (;;) {
       const events = this.get(EVENTS);
       const taken = this.get(TAKEN);
+      // Before WRITTEN: what is written between the two is seen then, and no output is lost behind an outcome.
+      const isEnded = this.get(OUTCOME) !== 0;
       if (this.get(WRITTEN) !== taken) {
         this.#hasSlot = true;
-        return this.slots[taken % SLOTS]?.subarray(0, this.get(LENGTHS + (taken % SLOTS)));
+        const length = this.get(LENGTHS + (taken % SLOTS));
+        this.#bytes += length;
+        return this.slots[taken % SLOTS]?.subarray(0, length);
       }
-      if (this.get(OUTCOME) !== 0) return undefined;
+      if (isEnded) return undefined;
       this.#wait(events);
     }
   }
@@ -138,6 +144,11 @@ export class RingReader extends Ring {
       if (this.get(OUTCOME) !== 0) return;
       this.#wait(events);
     }
+  }
+
+  /** Of all output that `next` gave. */
+  get bytes(): number {
+    return this.#bytes;
   }
 
   outcome(): InflateOutcome {

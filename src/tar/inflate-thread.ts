@@ -39,7 +39,11 @@ export function startInflate(job: Omit<InflateJob, "shared">): InflateThread {
       if (chunk !== undefined) return chunk;
       isDone = true;
       const outcome = ring.outcome();
-      if ("digest" in outcome) return undefined;
+      if ("digest" in outcome) {
+        // The digest is of what was decompressed: it says nothing of what got here.
+        if (outcome.bytes !== ring.bytes) throw new Error("output was lost between two threads");
+        return undefined;
+      }
       if (outcome.code !== undefined) throw new ArchiveError(outcome.code, outcome.message);
       throw new Error(outcome.message);
     },

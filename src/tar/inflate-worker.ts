@@ -16,14 +16,16 @@ async function run(job: InflateJob): Promise<void> {
 async function inflate(job: InflateJob, ring: RingWriter): Promise<InflateOutcome> {
   try {
     const hash = createHash(job.algorithm);
+    let bytes = 0;
     const sink = (chunk: Uint8Array): void => {
+      bytes += chunk.length;
       hash.update(chunk);
       ring.put(chunk);
     };
     if (job.kind === "pipe") drain(job, sink);
     else await decompress(job.fd, job.kind, sink, { maxBytes: job.maxBytes });
     ring.flush();
-    return { digest: hash.digest("hex") };
+    return { digest: hash.digest("hex"), bytes };
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     return { code: error instanceof ArchiveError ? error.code : undefined, message };
