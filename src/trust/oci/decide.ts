@@ -146,7 +146,7 @@ class Decision {
         this.#refuse(error);
       }
     }
-    throw this.#refusals[0] ?? this.#unsigned();
+    throw this.#unsigned();
   }
 
   /** Who signed it, when it is a signature that one of the methods accepts. */
@@ -208,7 +208,11 @@ class Decision {
     throw new TrustError(
       "ATTESTATION_MISSING",
       `the trust policy for ${quote(this.#found.prefix)} wants ${showRule(rule)}${reasons.length > 0 ? `, but ${reasons[0]}` : ", and no such signed statement is attached"}`,
-      { details: { rule }, ...(refusal === undefined ? {} : { cause: refusal }) },
+      {
+        remedy: `attach it with "cosign attest", or change the policy ("rkt trust --list" shows it)`,
+        details: { rule },
+        ...(refusal === undefined ? {} : { cause: refusal }),
+      },
     );
   }
 
@@ -232,11 +236,22 @@ class Decision {
     this.#refusals.push(error instanceof TrustError ? error : asRefusal(error));
   }
 
+  /** The first refusal's own sentence, where there was something to refuse. */
   #unsigned(): TrustError {
+    const { prefix } = this.#found;
+    const { digest } = this.#request.resolved;
+    const [refusal] = this.#refusals;
+    const remedy =
+      refusal?.remedy ??
+      `sign ${digest} as "rkt trust --list" says of ${quote(prefix)}, or let the policy accept who signed it; --insecure-options=image runs it unverified for this once`;
+    if (refusal !== undefined) {
+      const { code, message, details, cause } = refusal;
+      return new TrustError(code, message, { remedy, details, cause });
+    }
     return new TrustError(
       "SIGNATURE_MISSING",
-      `nobody signed ${this.#request.resolved.digest} in a way that the trust policy for ${quote(this.#found.prefix)} accepts`,
-      { details: { prefix: this.#found.prefix, digests: this.#wanted.digests } },
+      `nobody signed ${digest} in a way that the trust policy for ${quote(prefix)} accepts`,
+      { remedy, details: { prefix, digests: this.#wanted.digests } },
     );
   }
 }
