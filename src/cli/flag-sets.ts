@@ -483,9 +483,12 @@ export const trustFlags = () =>
       ["openpgp", "sigstore-key", "sigstore-keyless", "none"],
       "openpgp",
     ),
-    lookaside: text("directory with OpenPGP signatures of OCI images, as podman writes them", {
-      metavar: "DIR",
-    }),
+    lookaside: text(
+      "directory or https URL with OpenPGP signatures of OCI images, as podman writes them",
+      {
+        metavar: "DIR",
+      },
+    ),
     identity: text("identity in the certificate, for sigstore-keyless", { metavar: "IDENTITY" }),
     "identity-regexp": text("regular expression that the whole identity matches", {
       metavar: "REGEXP",

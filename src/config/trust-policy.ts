@@ -60,7 +60,7 @@ function parseMethod(method: Fields): TrustMethod {
   switch (type) {
     case "openpgp": {
       only(method, "openpgp", ["type", "lookaside"]);
-      return { type, lookaside: absolute(needed(method, "lookaside"), "lookaside") };
+      return { type, lookaside: place(needed(method, "lookaside"), "lookaside") };
     }
     case "sigstoreKey": {
       only(method, "sigstoreKey", ["type", "key", "trustRoot"]);
@@ -143,6 +143,18 @@ function parseReferenceRule(rule: string): SignedReferenceRule {
 function trustRoot(method: Fields): string | undefined {
   const path = optional(method, "trustRoot");
   return path === undefined ? undefined : absolute(path, "trustRoot");
+}
+
+/** An absolute path, or an https URL below which there are files. */
+function place(text: string, name: string): string {
+  if (text.startsWith("/")) return text;
+  const url = URL.parse(text);
+  if (text.startsWith("https://") && url?.href.startsWith(`${url.origin}/`)) {
+    if (url.search === "" && url.hash === "") return text;
+  }
+  throw new FieldError(
+    `${name} must be an absolute path or an https URL without credentials and query`,
+  );
 }
 
 function absolute(path: string, name: string): string {

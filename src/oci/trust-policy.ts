@@ -6,7 +6,7 @@
 export type TrustMethod =
   | {
       readonly type: "openpgp";
-      /** The directory with the signatures as podman and skopeo write them: `LOOKASIDE/REPOSITORY@ALG=HEX/signature-N`, the repository without its host. */
+      /** The directory, or https URL, with the signatures as podman and skopeo write them: `LOOKASIDE/REPOSITORY@ALG=HEX/signature-N`, the repository without its host. */
       readonly lookaside: string;
     }
   | {

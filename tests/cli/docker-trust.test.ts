@@ -4,11 +4,13 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { generateKeyPairSync, type KeyObject, sign } from "node:crypto";
 import { writeFileSync } from "node:fs";
+import * as openpgp from "openpgp";
 import { type FaultProxy, newFaultProxy } from "../support/fault-proxy.ts";
 import { needs } from "../support/needs.ts";
 import { BUSYBOX, sha256, writeImage } from "../support/oci-layout.ts";
 import { newRegistry, type Registry } from "../support/registry.ts";
 import { newRkt, type Rkt } from "../support/rkt.ts";
+import { certificates } from "../support/site.ts";
 import { type TempDir, tempDir } from "../support/temp.ts";
 
 const run = needs("root", "sandbox", "overlay", "busybox", "registry");
@@ -254,4 +256,66 @@ run("a stored image goes by the policy of its fetch; fetching it again asks toda
   await rkt.ok(["gc", "--grace-period=0s"]);
   await rkt.ok(["image", "rm", id]);
   await rkt.fails(words, refusal, options);
+});
+
+run("an image runs that an OpenPGP key signed in a lookaside on a web server", async () => {
+  proxy.fault = () => undefined;
+  await using rkt = newRkt();
+  const options = { env: { ...registry.env, HOME: rkt.work } };
+  const repository = await Repository.of("lookaside");
+  const { privateKey, publicKey } = await openpgp.generateKey({
+    userIDs: [{ name: "Test Signer", email: "signer@example.com" }],
+    format: "object",
+  });
+  writeFileSync(`${rkt.work}/key.asc`, publicKey.armor());
+  const payload = JSON.stringify({
+    critical: {
+      identity: { "docker-reference": `${proxy.host}/lookaside:1` },
+      image: { "docker-manifest-digest": image },
+      type: "atomic container signature",
+    },
+    optional: {},
+  });
+  const message = await openpgp.sign({
+    message: await openpgp.createMessage({ binary: Buffer.from(payload) }),
+    signingKeys: privateKey,
+    format: "binary",
+  });
+  const asked: string[] = [];
+  let answer = (_path: string) => new Response("", { status: 404 });
+  using server = Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    tls: certificates(),
+    fetch(request) {
+      const { pathname } = new URL(request.url);
+      asked.push(pathname);
+      return answer(pathname);
+    },
+  });
+  const lookaside = `https://127.0.0.1:${server.port}/sigstore`;
+  const trust = ["trust", "--skip-fingerprint-review", `--prefix=${proxy.host}`];
+  await rkt.fails(
+    [...trust, "--lookaside=http://127.0.0.1/sigstore", `${rkt.work}/key.asc`],
+    "lookaside must be an absolute path or an https URL",
+  );
+  await rkt.ok([...trust, `--lookaside=${lookaside}`, `${rkt.work}/key.asc`]);
+  const words = runOf(repository);
+  const place = `/sigstore/lookaside@${image.replace(":", "=")}/signature-`;
+  await rkt.fails(words, `is in "${lookaside}"`, options);
+  expect(asked).toEqual([`${place}1`]);
+  answer = () => new Response("", { status: 500 });
+  await rkt.fails(words, "cannot read the signature", options);
+  answer = () => new Response(new Uint8Array(100_000));
+  await rkt.fails(words, "cannot read the signature", options);
+  answer = (path) =>
+    path === `${place}2`
+      ? new Response(Uint8Array.from(message))
+      : path === `${place}1`
+        ? new Response("no signature")
+        : new Response("", { status: 404 });
+  expect(await rkt.ok(words, options)).toBe("ran\n");
+  expect(await rkt.ok(["image", "list", "--fields=verified", "--full", "--no-legend"])).toContain(
+    publicKey.getFingerprint(),
+  );
 });

@@ -87,13 +87,18 @@ function prefixOf({ prefix, root }: Input["flags"]): string {
   return prefix;
 }
 
+/** A URL as it is: the policy says which ones will do. */
+function placeOf(lookaside: string, cwd: string): string {
+  return /^[a-z]+:\/\//.test(lookaside) ? lookaside : resolve(cwd, lookaside);
+}
+
 async function methods({ context, flags, args }: Input): Promise<object[]> {
   const { type } = flags;
   const trustRoot = flags["trust-root"];
   const root = trustRoot === "" ? {} : { trustRoot: resolve(context.cwd, trustRoot) };
   switch (type) {
     case "openpgp":
-      return [{ type: "openpgp", lookaside: resolve(context.cwd, flags.lookaside) }];
+      return [{ type: "openpgp", lookaside: placeOf(flags.lookaside, context.cwd) }];
     case "sigstore-key": {
       if (args.length === 0) {
         throw new UsageError("ARGUMENT_INVALID", "--type=sigstore-key needs a public key", {

@@ -3,6 +3,7 @@
 
 import { FetchError } from "../../fetch/errors.ts";
 import { discoverPublicKeys, trustKeys } from "../../fetch/pubkeys.ts";
+import { dockerIdentifier } from "../../oci/index.ts";
 import type { Run } from "../command.ts";
 import type { trustFlags } from "../flag-sets.ts";
 import { UsageError } from "../usage-error.ts";
@@ -50,10 +51,12 @@ export const run: Run<typeof trustFlags> = async (input) => {
       remedy: "rkt trust --root PUBKEY, PUBKEY being a file or a URL",
     });
   }
+  // Keys are kept by AC identifiers, and an OCI image's name may be none: a port is not allowed.
+  const keyPrefix = flags.lookaside === "" ? prefix : (dockerIdentifier(prefix) ?? prefix);
   await trustKeys({
     ...network,
     keystore,
-    prefix: root ? undefined : prefix,
+    prefix: root ? undefined : keyPrefix,
     locations: args.length > 0 ? args : await discoverPublicKeys(prefix, network),
     automatic: false,
     skipReview: flags["skip-fingerprint-review"],

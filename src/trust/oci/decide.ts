@@ -19,7 +19,7 @@ import { type Attached, readBundles, readCosignTag } from "./attached.ts";
 import { readProvenance, refuseStatement, showRule } from "./attestations.ts";
 import { prepareMethod, type ReadyMethod, readAttached, type Signer } from "./check-bundle.ts";
 import { asRefusal } from "./library.ts";
-import { checkLookaside } from "./lookaside.ts";
+import { checkLookaside, type Download } from "./lookaside.ts";
 import { missingPolicy } from "./missing-policy.ts";
 import {
   type Claim,
@@ -39,6 +39,8 @@ export interface OciPolicy {
   readonly trustRoots: readonly string[];
   /** `--insecure-options=image`: nothing is asked, and this is recorded as the reason. */
   readonly unverified?: string | undefined;
+  /** For lookasides that are URLs. */
+  readonly download?: Download | undefined;
   /** Takes the bytes of each attestation that was checked, to be kept in the store under the digest. */
   readonly keep?: ((digest: Digest, bytes: Uint8Array) => void) | undefined;
 }
@@ -138,6 +140,7 @@ class Decision {
         const name = this.#name;
         const signer = await checkLookaside(method.lookaside, {
           keystore: this.#policy.keystore,
+          download: this.#policy.download,
           wanted: this.#wanted,
           name,
         });

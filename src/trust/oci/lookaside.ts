@@ -3,7 +3,6 @@
 // OpenPGP message that holds its payload. The keys are those of `rkt trust`.
 import { createHash } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
-import { join } from "node:path";
 import { isErrno } from "../../lib/errors.ts";
 import { quote } from "../../lib/text.ts";
 import { dockerIdentifier } from "../../oci/to-app.ts";
@@ -23,21 +22,30 @@ export interface OpenPgpSigner {
   readonly identities: readonly string[];
 }
 
-/** Who signed the image by its files in a lookaside directory. */
+/** Bytes from an https URL; undefined when there are none. */
+export type Download = (url: string, limit: number) => Promise<Uint8Array | undefined>;
+
+/** Who signed the image by its files in a lookaside, a directory or an https URL. */
 export async function checkLookaside(
-  directory: string,
-  by: { readonly keystore: Keystore | undefined; readonly wanted: Wanted; readonly name: string },
+  lookaside: string,
+  by: {
+    readonly keystore: Keystore | undefined;
+    readonly download: Download | undefined;
+    readonly wanted: Wanted;
+    readonly name: string;
+  },
 ): Promise<OpenPgpSigner> {
-  const { keystore, wanted, name } = by;
+  const { keystore, download, wanted, name } = by;
   if (keystore === undefined) throw new Error("a policy was asked without a keystore");
   if (wanted.repository === undefined || wanted.repository.split("/").includes("..")) {
     throw new TrustError("SIGNATURE_MISSING", "an image of a file has no place in a lookaside");
   }
   const refusals: TrustError[] = [];
   for (const digest of wanted.digests) {
-    const place = join(directory, `${pathOf(wanted.repository)}@${digest.replace(":", "=")}`);
+    const image = `${pathOf(wanted.repository)}@${digest.replace(":", "=")}`;
     for (let n = 1; n <= MAX_SIGNATURES; n++) {
-      const message = readMessage(join(place, `signature-${n}`));
+      const place = `${lookaside.replace(/\/+$/, "")}/${image}/signature-${n}`;
+      const message = await readMessage(place, download);
       if (message === undefined) break;
       try {
         return await checkMessage(message, { keystore, wanted, name });
@@ -49,7 +57,7 @@ export async function checkLookaside(
   }
   throw (
     refusals[0] ??
-    new TrustError("SIGNATURE_MISSING", `no signature of ${quote(name)} is in ${quote(directory)}`)
+    new TrustError("SIGNATURE_MISSING", `no signature of ${quote(name)} is in ${quote(lookaside)}`)
   );
 }
 
@@ -58,13 +66,25 @@ function pathOf(repository: string): string {
   return repository.slice(repository.indexOf("/") + 1);
 }
 
-function readMessage(path: string): Buffer | undefined {
+async function readMessage(
+  place: string,
+  download: Download | undefined,
+): Promise<Uint8Array | undefined> {
   try {
-    if (statSync(path).size > MAX_MESSAGE) throw malformed(`signature ${quote(path)} is too large`);
-    return readFileSync(path);
-  } catch (error) {
-    if (isErrno(error, "ENOENT", "ENOTDIR")) return undefined;
-    throw error;
+    if (!place.startsWith("/")) {
+      if (download === undefined) throw new Error("nothing may be downloaded here");
+      return await download(place, MAX_MESSAGE);
+    }
+    if (statSync(place).size > MAX_MESSAGE) {
+      throw malformed(`signature ${quote(place)} is too large`);
+    }
+    return readFileSync(place);
+  } catch (cause) {
+    if (cause instanceof TrustError) throw cause;
+    if (isErrno(cause, "ENOENT", "ENOTDIR")) return undefined;
+    throw new TrustError("SIGNATURE_MISSING", `cannot read the signature ${quote(place)}`, {
+      cause,
+    });
   }
 }
 
